@@ -1,0 +1,54 @@
+"""Critics explain what is wrong with a response, with a score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from superalign.config import Config
+from superalign.engines import Engine
+from superalign.plugins import union
+from superalign.records import Critique, Query, Response
+
+Pair = tuple[Query, Response]
+
+
+class Critic(Protocol):
+    """Judges responses."""
+
+    def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
+        """One critique a pair, in order; a response it cannot judge gets verdict None and an ``error``."""
+        ...
+
+
+class GenerativeConfig(Config):
+    """A trained language model writes the critique; its score is the probability it gives to its verdict."""
+
+    type: Literal["generative"] = "generative"
+    """Discriminator."""
+    max_tokens: int = Field(default=96, ge=1)
+    """Longest critique, tokens."""
+
+    def build(self, engine: Engine, policy_md5: str) -> Critic:
+        """The critic over its own weights."""
+        from superalign.critics.generative import Generative
+
+        return Generative(self, engine, policy_md5)
+
+
+class ConsistencyConfig(Config):
+    """Majority vote: a response is scored by the share of its query's samples that end in the same answer."""
+
+    type: Literal["consistency"] = "consistency"
+    """Discriminator."""
+
+    def build(self, engine: Engine | None = None, policy_md5: str | None = None) -> Critic:
+        """The critic; it needs neither engine nor weights."""
+        from superalign.critics.consistency import Consistency
+
+        return Consistency()
+
+
+CriticConfig = union("superalign.critics", GenerativeConfig, ConsistencyConfig)

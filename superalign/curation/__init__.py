@@ -1,0 +1,58 @@
+"""Feedback becomes training data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from superalign.config import Config
+from superalign.plugins import union
+from superalign.records import Example, Feedback
+
+
+class Curator(Protocol):
+    """Chooses what to train on."""
+
+    def curate(self, feedback: Iterable[Feedback], rng: random.Random) -> Iterator[Example]:
+        """Examples made from one round's feedback, which comes grouped by query."""
+        ...
+
+
+class BestVsWorstConfig(Config):
+    """The best answer of a query as a demonstration, and against the worst as a preference."""
+
+    type: Literal["best_vs_worst"] = "best_vs_worst"
+    """Discriminator."""
+    keep: float = Field(default=0.9, ge=0, le=1)
+    """Least score of an answer worth imitating."""
+    reject: float = Field(default=0.5, ge=0, le=1)
+    """Greatest score of an answer that is rejected."""
+    fresh: float = Field(default=0.2, ge=0.1, le=1)
+    """Share of human-made examples mixed in each round."""
+    accumulate: int = Field(default=3, ge=1)
+    """Rounds whose kept answers are used, this one included."""
+
+    def build(self) -> Curator:
+        """The curator."""
+        from superalign.curation.ranking import BestVsWorst
+
+        return BestVsWorst(self)
+
+
+class MajorityConfig(Config):
+    """Naive self-training: one answer a query that the majority of samples agree with, and nothing human."""
+
+    type: Literal["majority"] = "majority"
+    """Discriminator."""
+
+    def build(self) -> Curator:
+        """The curator."""
+        from superalign.curation.majority import Majority
+
+        return Majority()
+
+
+CuratorConfig = union("superalign.curation", BestVsWorstConfig, MajorityConfig)

@@ -1,0 +1,50 @@
+"""The vocabulary of written arithmetic: one token a letter, digit, signed number or result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from superalign.domains.arithmetic.problems import LETTERS, MAX_TERM, MAX_TOTAL
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PATTERN = r" ?\*\d+|[+\-=]\d+| ?\d+| ?[a-p](?![a-z])| ?[a-z]+| ?[+\-*=>:?]"
+SPECIAL = ("<pad>", "<eos>", "<unk>")
+WORDS = ("add", "sub", "mul", "countdown", " no", " right", " wrong")
+
+
+def vocabulary() -> list[str]:
+    """Every token, in the order of its id."""
+    return [
+        *SPECIAL,
+        *WORDS,
+        *(f" {symbol}" for symbol in "+-*=>:?"),
+        *(f" {letter}" for letter in LETTERS),
+        *(str(n) for n in range(20)),
+        *(f" {n}" for n in range(MAX_TOTAL + 1)),
+        *(f"+{n}" for n in range(MAX_TERM + 1)),
+        *(f"-{n}" for n in range(MAX_TERM + 1)),
+        *(f"*{n}" for n in range(2, 10)),
+        *(f" *{n}" for n in range(2, 10)),
+        *(f"={n}" for n in range(MAX_TOTAL + 1)),
+    ]
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A Hugging Face tokenizer of that vocabulary; text outside it becomes ``<unk>``."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: index for index, word in enumerate(vocabulary())}
+    core = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
+    core.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,39 @@
+"""Accuracy, pass@k, the generation-verification gap, and the gates that decide a promotion. All with intervals."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from superalign.config import Config
+
+
+class EvaluationConfig(Config):
+    """What is measured before and after."""
+
+    num_samples: int = Field(default=8, ge=1)
+    """Answers sampled a problem for pass@k and diversity."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Temperature of those."""
+    num_attacks: int = Field(default=300, ge=0)
+    """Of the round's own attacks, how many are asked again."""
+    num_bootstrap: int = Field(default=2000, ge=100)
+    """Bootstrap draws behind every interval."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of the intervals."""
+
+
+class PromotionConfig(Config):
+    """Limits of the gates. The champion moves only if every critical gate passes."""
+
+    max_loss: float = Field(default=0.0, ge=0, le=1)
+    """Largest fall of the mean on the gate half of the benchmark."""
+    max_category_loss: float = Field(default=0.15, ge=0, le=1)
+    """Fall of a category that counts as a loss, where it is also significant at the family-wise level."""
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Family-wise error rate of the category tests (Holm)."""
+    max_passk_loss: float = Field(default=0.03, ge=0, le=1)
+    """Largest fall of pass@k at the largest k."""
+    max_diversity_loss: float = Field(default=0.5, ge=0, le=1)
+    """Largest relative fall of the distinct answers among the samples of problems that are not yet solved."""
+    min_gap: float = 0.0
+    """Least generation-verification gap, lower bound of its interval."""

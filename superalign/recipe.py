@@ -1,0 +1,51 @@
+"""RoundConfig: everything that decides a round."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from superalign.attackers import AttackerConfig, SeedsConfig, WeaknessConfig
+from superalign.config import Config
+from superalign.critics import CriticConfig, GenerativeConfig
+from superalign.curation import BestVsWorstConfig, CuratorConfig
+from superalign.domains import ArithmeticConfig, DomainConfig
+from superalign.engines import EngineConfig, Sampling, TransformersConfig
+from superalign.evaluation import EvaluationConfig, PromotionConfig
+from superalign.learners import LearnerConfig, SftConfig
+from superalign.oversight import OversightConfig
+from superalign.validation import ValidationConfig
+
+
+class RoundConfig(Config):
+    """One round of the loop. A recipe holds only what differs from these defaults."""
+
+    recipe: str = "default"
+    """Name of the recipe."""
+    rng_seed: int = 0
+    """Random seed of the whole round."""
+    domain: DomainConfig = ArithmeticConfig()
+    """What is being aligned."""
+    engine: EngineConfig = TransformersConfig()
+    """How text is generated."""
+    num_queries: int = Field(default=1500, ge=1)
+    """Queries a round."""
+    attackers: tuple[AttackerConfig, ...] = Field(default=(SeedsConfig(), WeaknessConfig()), min_length=1)
+    """Who makes them, each with its share."""
+    sampling: Sampling = Sampling()
+    """How the learner's answers are sampled."""
+    critic: CriticConfig = GenerativeConfig()
+    """Whose verdicts count; agreement among samples is always recorded beside them."""
+    oversight: OversightConfig = OversightConfig()
+    """The human budget."""
+    curator: CuratorConfig = BestVsWorstConfig()
+    """What to train on."""
+    validation: ValidationConfig = ValidationConfig()
+    """What the data must pass."""
+    learner: LearnerConfig = SftConfig()
+    """How the learner is trained."""
+    critic_learner: SftConfig | None = SftConfig(learning_rate=3e-4, epochs=1.0)
+    """How the critic is trained again on the human answers; None leaves it as it is."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured."""
+    promotion: PromotionConfig = PromotionConfig()
+    """What a candidate must pass to become champion."""

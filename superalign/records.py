@@ -1,0 +1,250 @@
+"""What flows between the stages of a round: small, frozen, closed records, one Parquet row each.
+
+An attacker makes a ``Query``; the learner's policy makes ``Response``s; critics make ``Critique``s; critiques and the
+few human labels become ``Feedback``; feedback becomes training ``Example``s. ``score`` is in [0, 1]
+and higher is better aligned, everywhere. Ids are content hashes: the same query made twice is one query, and every row
+can be traced to its parents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Score = float
+
+
+def content_id(*parts: object) -> str:
+    """A 16-digit hexadecimal hash of ``parts``: the id of whatever they describe."""
+    text = "\x1f".join(str(part) for part in parts)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, closed, documented field by field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    kind: ClassVar[str]
+
+
+class Query(Record):
+    """What an attacker asks the learner."""
+
+    kind: ClassVar[str] = "queries"
+    id: str
+    """Content hash of the prompt."""
+    prompt: str
+    """The text the learner is asked."""
+    category: str
+    """Cell of the domain's taxonomy."""
+    attacker: str
+    """Attacker that made it, for example ``seeds`` or ``weakness``; ``data:FILE`` where a person added it."""
+    parent: str | None = None
+    """Id of the query it was varied from."""
+    seed: str | None = None
+    """Id of the seed query its line of descent starts at; its own id for a seed."""
+
+
+class Response(Record):
+    """One sampled answer of the learner."""
+
+    kind: ClassVar[str] = "responses"
+    id: str
+    """Content hash of query id, sample index, text and policy."""
+    query: str
+    """Id of the query."""
+    sample: int = Field(ge=0)
+    """Index among the samples of the query."""
+    text: str
+    """The answer."""
+    num_tokens: int = Field(ge=0)
+    """Generated tokens, the end token included."""
+    mean_logprob: float = Field(le=0)
+    """Mean log-probability a token under the policy at temperature 1, nats."""
+    finished: bool
+    """Whether the answer ended by itself, not at the token limit."""
+    policy: str
+    """md5 of the policy that wrote it."""
+    engine: str
+    """Engine that ran it, with its version."""
+
+
+class Critique(Record):
+    """What a critic says of one response."""
+
+    kind: ClassVar[str] = "critiques"
+    id: str
+    """Content hash of response id, critic and text."""
+    response: str
+    """Id of the response."""
+    critic: str
+    """Critic's name: ``generative`` or ``consistency``."""
+    policy: str | None = None
+    """md5 of the critic's weights, where it has any."""
+    text: str
+    """The critique in words: which step is wrong and what it should be, or that none is."""
+    verdict: bool | None
+    """True: right, False: wrong, None: no verdict could be read."""
+    score: float = Field(ge=0, le=1)
+    """Probability that the response is right."""
+    confidence: float = Field(ge=0, le=1)
+    """Probability the critic gives to its own verdict."""
+    step: int | None = None
+    """Zero-based index of the first wrong step; the number of steps where only the final line is wrong."""
+    error: str | None = None
+    """Why no verdict could be read."""
+
+
+class Label(Record):
+    """A human's verdict on one response."""
+
+    kind: ClassVar[str] = "labels"
+    id: str
+    """Content hash of response id and annotator."""
+    response: str
+    """Id of the response."""
+    query: str
+    """Id of the query."""
+    prompt: str
+    """The query's text."""
+    text: str
+    """The response's text."""
+    category: str
+    """Cell of the domain's taxonomy."""
+    reason: Literal["uncertain", "audit"]
+    """Why it was asked: the critics were unsure, or it is a random check on what they are sure of."""
+    verdict: bool | None
+    """True: right, False: wrong, None: not answered."""
+    step: int | None = None
+    """Zero-based index of the first wrong step, where the human named one."""
+    correction: str | None = None
+    """What that step should be, where the human wrote it."""
+    annotator: str
+    """``human:simulated``, or ``human:NAME``."""
+
+
+class Feedback(Record):
+    """All that is known of one response: critiques and human label joined."""
+
+    kind: ClassVar[str] = "feedback"
+    id: str
+    """Id of the response."""
+    query: str
+    """Id of the query."""
+    prompt: str
+    """The query's text."""
+    text: str
+    """The response's text."""
+    category: str
+    """Cell of the domain's taxonomy."""
+    score: float = Field(ge=0, le=1)
+    """Human verdict (0 or 1) where there is one, else the critic's score."""
+    agreement: float = Field(ge=0, le=1)
+    """Share of the query's samples that end in the same answer."""
+    source: str
+    """``critic:NAME`` or the human annotator the score comes from."""
+
+
+class Example(Record):
+    """One row to train on, in TRL's columns: a preference where ``rejected`` is there, else a demonstration."""
+
+    kind: ClassVar[str] = "examples"
+    id: str
+    """Content hash of prompt, chosen and rejected."""
+    prompt: str
+    """The query's text."""
+    chosen: str
+    """The answer to imitate or to prefer."""
+    rejected: str | None = None
+    """The worse answer; None for a demonstration."""
+    category: str
+    """Cell of the domain's taxonomy."""
+    query: str | None = None
+    """Id of the query; None for a human's own example."""
+    chosen_response: str | None = None
+    """Id of the response that was chosen."""
+    rejected_response: str | None = None
+    """Id of the response that was rejected."""
+    chosen_score: float = Field(default=1, ge=0, le=1)
+    """Score of the chosen answer; 1 for a human's own example."""
+    rejected_score: float | None = Field(default=None, ge=0, le=1)
+    """Score of the rejected answer."""
+    source: str
+    """Where the judgment comes from: ``critic:NAME``, ``human:seed``, ``human:...`` or ``data:FILE``."""
+    weight: int = Field(default=1, ge=1)
+    """How many times an epoch shows it."""
+
+
+class Step(Record):
+    """One logged training step."""
+
+    kind: ClassVar[str] = "training"
+    role: Literal["learner", "critic"]
+    """Which policy was trained."""
+    phase: str
+    """``sft`` or ``dpo``."""
+    step: int = Field(ge=0)
+    """Optimizer step."""
+    loss: float
+    """Mean training loss since the last logged step, nats a token."""
+    policy: str
+    """md5 of the policy that came out."""
+
+
+class Outcome(Record):
+    """How one policy did on one problem."""
+
+    kind: ClassVar[str] = "evaluations"
+    policy: str
+    """md5 of the policy."""
+    moment: Literal["before", "after"]
+    """The champion before the round, or the candidate after it."""
+    part: Literal["gate", "benchmark", "attacks", "critic"]
+    """Which problems: the half the gates decide on, the half that is only reported, the round's attacks, or the critic's own test."""
+    query: str
+    """Id of the problem."""
+    category: str
+    """Cell of the domain's taxonomy."""
+    greedy: bool | None
+    """Whether the answer at temperature 0 is right; None where none was asked for."""
+    samples: int = Field(default=0, ge=0)
+    """Answers sampled."""
+    correct: int = Field(default=0, ge=0)
+    """How many of them are right."""
+    unique: int = Field(default=0, ge=0)
+    """Distinct answers among them."""
+    score: float | None = Field(default=None, ge=0, le=1)
+    """The critic's probability, on the critic's own test."""
+
+
+class Verdict(Record):
+    """One gate's decision."""
+
+    kind: ClassVar[str] = "gates"
+    name: str
+    """What was checked."""
+    severity: Literal["critical", "warning"]
+    """A critical gate that fails stops the promotion."""
+    passed: bool
+    """Whether the value is within the limit."""
+    value: float | None
+    """What was measured; None where it could not be."""
+    limit: float | None
+    """What it was held against."""
+    detail: str = ""
+    """Interval, unit, and what the value means, in words."""
+
+
+class Fingerprint(Record):
+    """A held-out problem's normal form, hashed: enough to recognise it, not to read it."""
+
+    kind: ClassVar[str] = "fingerprints"
+    digest: str
+    """SHA-256 of the normal form, hexadecimal."""
+
+
+RECORDS: dict[str, type[Record]] = {
+    record.kind: record for record in (Fingerprint, Query, Response, Critique, Label, Feedback, Example, Step, Outcome, Verdict)
+}
