@@ -1,0 +1,48 @@
+# make round: set up, bootstrap, run one round.   make test: set up, run the tests.   make check: everything CI asks.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+BIN := .venv/bin
+
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := true
+export GX_ANALYTICS_ENABLED := false
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help setup round test check static lock clean
+
+help: ## Says what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: .venv/.ready ## Makes .venv from requirements.lock; does nothing where it is up to date
+
+.venv/.ready: requirements.lock pyproject.toml infra/setup.sh
+	@bash infra/setup.sh
+	@touch $@
+
+round: setup ## Bootstraps this folder if need be, runs one round, says what happened
+	@$(BIN)/superalign bootstrap
+	@$(BIN)/superalign run
+	@printf '\nNext:\n  %s\n  %s\n  %s\n' \
+		'$(BIN)/superalign lineage learner/2   where the new policy comes from' \
+		'$(BIN)/superalign up                  Prefect and MLflow in the browser' \
+		'$(BIN)/superalign run --rounds 3      more rounds'
+
+test: setup ## Runs the tests
+	@$(BIN)/pytest
+
+static: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+check: static test ## Format, lint, types, import contracts, tests
+
+lock: setup ## Pins the newest versions that fit together, vllm's CPU build among them
+	@bash infra/lock.sh
+
+clean: ## Removes .venv and caches; data/, mlruns/ and .superalign/ stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	find superalign tasks flows tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Makes .venv with everything in it: what requirements.lock names, and superalign itself from this folder.
+# uv does the work where it can be had, pip where it cannot. Honoured if set: PIP_FIND_LINKS (folders of wheels), PIP_INDEX_URL, and uv's own variables.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+find_python() {
+    local candidate
+    for candidate in python3.11 python3.12 python3; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
+            printf '%s' "$candidate"
+            return
+        fi
+    done
+    say "superalign needs Python 3.11 or 3.12, and found neither: install one (with its venv module) and run this again"
+    return 1
+}
+
+has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
+
+# pip separates folders by spaces, uv by commas.
+[ -z "${PIP_FIND_LINKS:-}" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS// /,}}"
+[ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
+export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}" UV_HTTP_RETRIES="${UV_HTTP_RETRIES:-5}" UV_LINK_MODE="${UV_LINK_MODE:-copy}"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+pinned() { grep "^$1==" requirements.lock; }
+
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c '' 2>/dev/null; then
+    python=$(find_python)
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv
+fi
+if .venv/bin/uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet "$(pinned uv)"; then
+    install=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
+else
+    say "uv cannot be had here: installing with pip, which is slower"
+    install=(.venv/bin/python -m pip install --quiet)
+fi
+
+# torch first, and apart: the index's own build brings several GB of CUDA, which a machine without an NVIDIA GPU must not download where a CPU build is offered.
+torch=$(pinned torch)
+if ! has_gpu && ! .venv/bin/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != sys.argv[1])' "${torch#*==}" 2>/dev/null; then
+    if [ -n "${PIP_FIND_LINKS:-}" ] && "${install[@]}" --no-index --no-deps "$torch" 2>/dev/null; then
+        say "$torch: the build in PIP_FIND_LINKS"
+    elif [ "${install[0]}" = .venv/bin/uv ] && UV_HTTP_RETRIES=2 "${install[@]}" --torch-backend cpu --no-deps "$torch" 2>/dev/null; then
+        say "$torch: the CPU build"
+    else
+        say "$torch: no CPU build is offered here, so this is the index's own"
+    fi
+fi
+
+say "installing what requirements.lock names"
+"${install[@]}" --requirement requirements.lock
+"${install[@]}" --no-deps --no-build-isolation --editable .
+say "done: .venv/bin/superalign --help"
