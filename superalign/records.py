@@ -177,6 +177,16 @@ class Example(Record):
     """How many times an epoch shows it."""
 
 
+class Quarantined(Example):
+    """An example that is kept out of training, with the reason."""
+
+    kind: ClassVar[str] = "quarantine"
+    row: int = Field(ge=0)
+    """Its row among the curated examples."""
+    reason: str
+    """The first fault found in it, for example ``contaminated``: a key of ``superalign.validation.rows.FAULTS``."""
+
+
 class Step(Record):
     """One logged training step."""
 
@@ -215,8 +225,14 @@ class Outcome(Record):
     """How many of them are right."""
     unique: int = Field(default=0, ge=0)
     """Distinct answers among them."""
+    kept: int | None = Field(default=None, ge=0)
+    """On the round's attacks: how many of the samples the critic scores highest (ties are kept together)."""
+    kept_correct: int | None = Field(default=None, ge=0)
+    """How many of those are right."""
     score: float | None = Field(default=None, ge=0, le=1)
-    """The critic's probability, on the critic's own test."""
+    """On the critic's own test, where ``samples`` is 1 and ``correct`` says whether the response is right: the critic's probability that it is."""
+    found: bool | None = None
+    """On the critic's own test: whether the critic names the first wrong step; None where the response is right."""
 
 
 class Verdict(Record):
@@ -246,5 +262,5 @@ class Fingerprint(Record):
 
 
 RECORDS: dict[str, type[Record]] = {
-    record.kind: record for record in (Fingerprint, Query, Response, Critique, Label, Feedback, Example, Step, Outcome, Verdict)
+    record.kind: record for record in (Fingerprint, Query, Response, Critique, Label, Feedback, Example, Quarantined, Step, Outcome, Verdict)
 }

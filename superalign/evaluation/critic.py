@@ -1,0 +1,81 @@
+"""How good a critic is: on its own test, and as the one who picks among the learner's samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from superalign.evaluation.outcomes import Moment
+from superalign.evaluation.statistics import Bootstrap, Estimate, Floats
+from superalign.records import Outcome
+
+BINS = 10
+
+
+class CriticQuality(BaseModel):
+    """What a critic is worth on its own test: responses it was not trained on, judged by the truth."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    accuracy: Estimate | None
+    """Share of its verdicts (right where the score is at least 0.5) that are true."""
+    precision: Estimate | None
+    """Share of the responses it calls right that are."""
+    found: Estimate | None
+    """Share of the wrong responses in which it names the first wrong step."""
+    auc: float | None
+    """Probability that it scores a right response above a wrong one, ties counted half; None without both kinds."""
+    ece: float | None
+    """Expected calibration error of the score: mean distance to the observed share, over ten equal bins."""
+
+
+def quality(outcomes: Iterable[Outcome], moment: Moment, bootstrap: Bootstrap) -> CriticQuality:
+    """Quality of the critic before or after the round."""
+    rows = [row for row in outcomes if row.part == "critic" and row.moment == moment and row.score is not None]
+    scores, right = np.array([row.score for row in rows], dtype=np.float64), np.array([row.correct for row in rows], dtype=np.float64)
+    said = scores >= 0.5
+    found = np.array([row.found for row in rows if row.found is not None], dtype=np.float64)
+    return CriticQuality(
+        accuracy=bootstrap.mean((said == (right > 0)).astype(np.float64)),
+        precision=bootstrap.mean(right[said]),
+        found=bootstrap.mean(found),
+        auc=auc(scores, right),
+        ece=calibration_error(scores, right),
+    )
+
+
+def auc(scores: Floats, right: Floats) -> float | None:
+    """Area under the ROC curve, from ranks (Mann-Whitney), ties counted half; None where only one kind is there."""
+    positives = int(right.sum())
+    negatives = len(right) - positives
+    if not positives or not negatives:
+        return None
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((ranks[right > 0].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def calibration_error(scores: Floats, right: Floats) -> float | None:
+    """Expected calibration error over ten equal bins of the score; None without responses."""
+    if not len(scores):
+        return None
+    bins = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+    return float(np.abs(np.bincount(bins, weights=scores - right, minlength=BINS)).sum() / len(scores))
+
+
+def keep_best(correct: Sequence[bool], scores: Sequence[float]) -> tuple[int, int]:
+    """Of one query's samples: how many the critic scores highest, ties kept together, and how many of those are right."""
+    best = [right for right, score in zip(correct, scores, strict=True) if score == max(scores)]
+    return len(best), sum(best)
+
+
+def verification_gap(outcomes: Iterable[Outcome], bootstrap: Bootstrap) -> Estimate | None:
+    """Generation-verification gap on the round's attacks (arXiv 2412.02674): accuracy after the critic's choice minus before.
+
+    Per query, the share of right answers among the samples the critic scores highest, minus the share among all. A
+    critic that likes everything equally, or chooses blindly, has a gap of zero; so has a query already solved.
+    """
+    rows = [row for row in outcomes if row.part == "attacks" and row.moment == "before" and row.kept and row.kept_correct is not None and row.samples]
+    gains = [(row.kept_correct or 0) / (row.kept or 1) - row.correct / row.samples for row in rows]
+    return bootstrap.mean(np.array(gains, dtype=np.float64))

@@ -1,0 +1,109 @@
+"""The gates: may the candidate become champion? They read the gate half and the round's attacks, never the benchmark half.
+
+A measure that cannot be computed has value None. What a promotion rests on (other weights, accuracy, categories, pass@k)
+then fails its critical gate: no evidence, no promotion. What may honestly be missing (diversity where everything is solved,
+the gap without a critic) becomes a warning that did not pass: it is seen, and it does not stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from superalign.evaluation import EvaluationConfig, PromotionConfig
+from superalign.evaluation.critic import verification_gap
+from superalign.evaluation.outcomes import Pairs, pair
+from superalign.evaluation.statistics import Bootstrap, Estimate, holm, sign_test
+from superalign.evaluation.summary import bootstrap_of, compare, compare_diversity, compare_pass, largest_k, masks
+from superalign.records import Outcome, Verdict
+
+
+def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: EvaluationConfig, rng_seed: int = 0) -> list[Verdict]:
+    """Every gate's verdict, in a fixed order."""
+    rows = [row for row in outcomes if row.part in ("gate", "attacks")]
+    bootstrap, gate = bootstrap_of(evaluation, rng_seed), pair(rows, "gate")
+    return [
+        _changed(rows),
+        _accuracy(gate, promotion, bootstrap),
+        _categories(gate, promotion),
+        _pass(gate, promotion, bootstrap),
+        _diversity(gate, promotion, bootstrap),
+        _gap(rows, promotion, bootstrap),
+    ]
+
+
+def promoted(verdicts: Iterable[Verdict]) -> bool:
+    """Whether every critical gate passed."""
+    return all(verdict.passed for verdict in verdicts if verdict.severity == "critical")
+
+
+def _changed(rows: list[Outcome]) -> Verdict:
+    before, after = ({row.policy for row in rows if row.part == "gate" and row.moment == moment} for moment in ("before", "after"))
+    if not before or not after:
+        return _missing("new weights", None, "no answers of both policies on the gate half")
+    changed = before.isdisjoint(after)
+    detail = "the candidate's weights differ from the champion's" if changed else "the candidate has the champion's weights"
+    return Verdict(name="new weights", severity="critical", passed=changed, value=float(changed), limit=1.0, detail=detail)
+
+
+def _accuracy(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
+    answered, limit = gate.answered(), 0 - promotion.max_loss
+    if gate.unpaired or len(answered.queries) < len(gate.queries):
+        return _missing("accuracy", limit, f"{gate.unpaired + len(gate.queries) - len(answered.queries)} problems were not answered at both moments")
+    paired = compare(answered.before.accuracy, answered.after.accuracy, bootstrap)
+    if paired.before is None or paired.after is None or paired.change is None:
+        return _missing("accuracy", limit, "no problem on the gate half was answered")
+    detail = f"exact match {paired.before.mean:.3f} to {paired.after.mean:.3f}, change {_signed(paired.change)}"
+    return Verdict(name="accuracy", severity="critical", passed=paired.change.mean >= limit, value=paired.change.mean, limit=limit, detail=detail)
+
+
+def _categories(gate: Pairs, promotion: PromotionConfig) -> Verdict:
+    """The worst change of a category, among those whose loss is significant if there are any."""
+    answered, limit = gate.answered(), 0 - promotion.max_category_loss
+    differences = {name: answered.after.accuracy[mask] - answered.before.accuracy[mask] for name, mask in masks(answered)}
+    if not differences:
+        return _missing("categories", limit, "no problem on the gate half was answered")
+    p_values = holm({name: sign_test(values) for name, values in differences.items()})
+    changes = {name: float(values.mean()) for name, values in differences.items()}
+    lost = sorted((name for name in changes if changes[name] < limit and p_values[name] <= promotion.alpha), key=changes.__getitem__)
+    worst = lost[0] if lost else min(changes, key=changes.__getitem__)
+    names = ", ".join(f"{name} {changes[name]:+.3f} (p={p_values[name]:.3g})" for name in lost or [worst])
+    detail = f"{'significant loss' if lost else 'no significant loss; the lowest change'}: {names}; Holm over {len(changes)} categories"
+    return Verdict(name="categories", severity="critical", passed=not lost, value=changes[worst], limit=limit, detail=detail)
+
+
+def _pass(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
+    k, limit = largest_k(gate), 0 - promotion.max_passk_loss
+    paired = compare_pass(gate, k, bootstrap) if k else None
+    if paired is None or paired.before is None or paired.after is None or paired.change is None:
+        return _missing("pass@k", limit, "not every problem on the gate half was sampled at both moments")
+    detail = f"pass@{k} {paired.before.mean:.3f} to {paired.after.mean:.3f}, change {_signed(paired.change)}"
+    return Verdict(name="pass@k", severity="critical", passed=paired.change.mean >= limit, value=paired.change.mean, limit=limit, detail=detail)
+
+
+def _diversity(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
+    paired, limit = compare_diversity(gate, bootstrap), 0 - promotion.max_diversity_loss
+    if paired.before is None or paired.after is None or not paired.before.mean:
+        return _unknown("diversity", limit, "no problem on the gate half is unsolved at both moments")
+    value = paired.after.mean / paired.before.mean - 1
+    detail = f"distinct share of samples on unsolved problems {paired.before.mean:.3f} to {paired.after.mean:.3f}, n={paired.after.n}"
+    return Verdict(name="diversity", severity="critical", passed=value >= limit, value=value, limit=limit, detail=detail)
+
+
+def _gap(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
+    gap, limit = verification_gap(rows, bootstrap), promotion.min_gap
+    if gap is None:
+        return _unknown("gap", limit, "no critic scored the samples of the round's attacks")
+    detail = f"accuracy of the critic's choice minus the mean of all samples {_signed(gap)}; the lower end counts"
+    return Verdict(name="gap", severity="critical", passed=gap.low >= limit, value=gap.low, limit=limit, detail=detail)
+
+
+def _missing(name: str, limit: float | None, why: str) -> Verdict:
+    return Verdict(name=name, severity="critical", passed=False, value=None, limit=limit, detail=f"not computed: {why}")
+
+
+def _unknown(name: str, limit: float | None, why: str) -> Verdict:
+    return Verdict(name=name, severity="warning", passed=False, value=None, limit=limit, detail=f"not computed: {why}")
+
+
+def _signed(change: Estimate) -> str:
+    return f"{change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}], n={change.n}"
