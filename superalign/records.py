@@ -42,7 +42,7 @@ class Query(Record):
     attacker: str
     """Attacker that made it, for example ``seeds`` or ``weakness``; ``data:FILE`` where a person added it."""
     parent: str | None = None
-    """Id of the query it was varied from."""
+    """Id of the query that led to it: the failure it varies."""
     seed: str | None = None
     """Id of the seed query its line of descent starts at; its own id for a seed."""
 
@@ -61,8 +61,8 @@ class Response(Record):
     """The answer."""
     num_tokens: int = Field(ge=0)
     """Generated tokens, the end token included."""
-    mean_logprob: float = Field(le=0)
-    """Mean log-probability a token under the policy at temperature 1, nats."""
+    mean_logprob: float | None = Field(le=0)
+    """Mean log-probability a token under the policy at temperature 1, nats; None where the engine does not know it."""
     finished: bool
     """Whether the answer ended by itself, not at the token limit."""
     policy: str
@@ -122,7 +122,9 @@ class Label(Record):
     correction: str | None = None
     """What that step should be, where the human wrote it."""
     annotator: str
-    """``human:simulated``, or ``human:NAME``."""
+    """``human:simulated``, ``human:NAME``, or ``human:unanswered``."""
+    answered: str | None = None
+    """When a person answered, ISO 8601 in UTC; None for the simulated human, whose answers have no hour."""
 
 
 class Feedback(Record):

@@ -22,6 +22,8 @@ class Attack:
     query: Query
     score: float
     """Mean critic's score of its responses."""
+    best: float
+    """Highest critic's score among its responses: near 0, there is nothing to learn from."""
     round: int
     """Round it was asked in."""
 
@@ -72,7 +74,11 @@ class WeaknessConfig(Config):
     replay: float = Field(default=0.1, ge=0, le=0.9)
     """Share of its queries that are past attacks asked again."""
     explore: float = Field(default=0.2, ge=0, le=1)
-    """Share of its queries spread evenly over the known categories and their neighbours."""
+    """Share of its queries spread evenly over the known categories and the neighbours of those mostly solved."""
+    solved: float = Field(default=0.8, gt=0, le=1)
+    """Mean score from which a category is mostly solved, and its neighbours are tried."""
+    memory: float = Field(default=0.5, ge=0, le=1)
+    """Weight of a round's scores against those of the round after it."""
 
     def build(self) -> Attacker:
         """The attacker."""

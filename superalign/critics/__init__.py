@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from superalign.config import Config
+from superalign.domains import Task
 from superalign.engines import Engine
 from superalign.plugins import union
 from superalign.records import Critique, Query, Response
@@ -19,7 +20,10 @@ class Critic(Protocol):
     """Judges responses."""
 
     def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
-        """One critique a pair, in order; a response it cannot judge gets verdict None and an ``error``."""
+        """One critique a pair, in order; a response it cannot judge gets verdict None and an ``error``.
+
+        All samples of a query come in one call.
+        """
         ...
 
 
@@ -31,11 +35,11 @@ class GenerativeConfig(Config):
     max_tokens: int = Field(default=96, ge=1)
     """Longest critique, tokens."""
 
-    def build(self, engine: Engine, policy_md5: str) -> Critic:
+    def build(self, task: Task, engine: Engine, policy_md5: str) -> Critic:
         """The critic over its own weights."""
         from superalign.critics.generative import Generative
 
-        return Generative(self, engine, policy_md5)
+        return Generative(self, task, engine, policy_md5)
 
 
 class ConsistencyConfig(Config):
@@ -44,11 +48,11 @@ class ConsistencyConfig(Config):
     type: Literal["consistency"] = "consistency"
     """Discriminator."""
 
-    def build(self, engine: Engine | None = None, policy_md5: str | None = None) -> Critic:
+    def build(self, task: Task, engine: Engine | None = None, policy_md5: str | None = None) -> Critic:
         """The critic; it needs neither engine nor weights."""
         from superalign.critics.consistency import Consistency
 
-        return Consistency()
+        return Consistency(task)
 
 
 CriticConfig = union("superalign.critics", GenerativeConfig, ConsistencyConfig)

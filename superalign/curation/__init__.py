@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pydantic import Field
 
 from superalign.config import Config
 from superalign.plugins import union
-from superalign.records import Example, Feedback
+from superalign.records import Example, Feedback, Label
+
+
+@dataclass(frozen=True)
+class CurationContext:
+    """What a curator may use beside the round's feedback: human data, what earlier rounds kept, what people found."""
+
+    rng: random.Random
+    demonstrations: Iterable[Example] = ()
+    """Human-made examples of the domain."""
+    added: Iterable[Example] = ()
+    """A team's own examples."""
+    past: Sequence[Iterable[Example]] = ()
+    """What each earlier round was trained on, oldest first."""
+    labels: Iterable[Label] = ()
+    """Human labels of all rounds, oldest first."""
+    precision: Mapping[str, float] = field(default_factory=dict)
+    """Audited precision of what the critic keeps, by category; a category that is not named was not audited."""
 
 
 class Curator(Protocol):
     """Chooses what to train on."""
 
-    def curate(self, feedback: Iterable[Feedback], rng: random.Random) -> Iterator[Example]:
+    def curate(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
         """Examples made from one round's feedback, which comes grouped by query."""
         ...
 
@@ -30,8 +48,12 @@ class BestVsWorstConfig(Config):
     """Least score of an answer worth imitating."""
     reject: float = Field(default=0.5, ge=0, le=1)
     """Greatest score of an answer that is rejected."""
-    fresh: float = Field(default=0.2, ge=0.1, le=1)
+    fresh: float = Field(default=0.2, ge=0.1, lt=1)
     """Share of human-made examples mixed in each round."""
+    human_weight: int = Field(default=4, ge=1)
+    """How many times an epoch shows an answer that a person found right."""
+    min_precision: float = Field(default=0.75, ge=0, le=1)
+    """Least audited precision of the critic in a category whose answers it may keep alone."""
     accumulate: int = Field(default=3, ge=1)
     """Rounds whose kept answers are used, this one included."""
 

@@ -35,11 +35,16 @@ class Completion:
     num_tokens: int
     """Generated tokens, the end token included."""
     logprobs: tuple[float, ...]
-    """Log-probability of each generated token at temperature 1, nats."""
+    """Log-probability of each generated token at temperature 1, nats; empty where the engine does not know them."""
     finished: bool
     """Whether the end token came before the limit."""
     tokens: tuple[str, ...] = ()
     """The generated tokens as text, in step with ``logprobs``."""
+
+    @property
+    def mean_logprob(self) -> float | None:
+        """Mean of ``logprobs``, nats a token; None where they are unknown."""
+        return sum(self.logprobs) / len(self.logprobs) if self.logprobs else None
 
 
 class Engine(Protocol):
