@@ -76,6 +76,6 @@ def verification_gap(outcomes: Iterable[Outcome], bootstrap: Bootstrap) -> Estim
     Per query, the share of right answers among the samples the critic scores highest, minus the share among all. A
     critic that likes everything equally, or chooses blindly, has a gap of zero; so has a query already solved.
     """
-    rows = [row for row in outcomes if row.part == "attacks" and row.moment == "before" and row.kept and row.kept_correct is not None and row.samples]
-    gains = [(row.kept_correct or 0) / (row.kept or 1) - row.correct / row.samples for row in rows]
+    rows = [row for row in outcomes if row.part == "attacks" and row.moment == "before" and row.samples]
+    gains = [row.kept_correct / row.kept - row.correct / row.samples for row in rows if row.kept and row.kept_correct is not None]
     return bootstrap.mean(np.array(gains, dtype=np.float64))

@@ -16,6 +16,9 @@ from superalign.evaluation.statistics import Bootstrap, Estimate, holm, sign_tes
 from superalign.evaluation.summary import bootstrap_of, compare, compare_diversity, compare_pass, largest_k, masks
 from superalign.records import Outcome, Verdict
 
+FEWEST = 10
+"""Problems below which diversity and gap are not judged."""
+
 
 def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: EvaluationConfig, rng_seed: int = 0) -> list[Verdict]:
     """Every gate's verdict, in a fixed order."""
@@ -42,22 +45,23 @@ def _changed(rows: list[Outcome]) -> Verdict:
         return _missing("new weights", None, "no answers of both policies on the gate half")
     changed = before.isdisjoint(after)
     detail = "the candidate's weights differ from the champion's" if changed else "the candidate has the champion's weights"
-    return Verdict(name="new weights", severity="critical", passed=changed, value=float(changed), limit=1.0, detail=detail)
+    return _at_least("new weights", float(changed), 1.0, detail)
 
 
 def _accuracy(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
     answered, limit = gate.answered(), 0 - promotion.max_loss
     if gate.unpaired or len(answered.queries) < len(gate.queries):
-        return _missing("accuracy", limit, f"{gate.unpaired + len(gate.queries) - len(answered.queries)} problems were not answered at both moments")
+        missing = gate.unpaired + len(gate.queries) - len(answered.queries)
+        return _missing("accuracy", limit, f"{missing} problems were not answered at both moments")
     paired = compare(answered.before.accuracy, answered.after.accuracy, bootstrap)
     if paired.before is None or paired.after is None or paired.change is None:
         return _missing("accuracy", limit, "no problem on the gate half was answered")
     detail = f"exact match {paired.before.mean:.3f} to {paired.after.mean:.3f}, change {_signed(paired.change)}"
-    return Verdict(name="accuracy", severity="critical", passed=paired.change.mean >= limit, value=paired.change.mean, limit=limit, detail=detail)
+    return _at_least("accuracy", paired.change.mean, limit, detail)
 
 
 def _categories(gate: Pairs, promotion: PromotionConfig) -> Verdict:
-    """The worst change of a category, among those whose loss is significant if there are any."""
+    """The largest significant loss of a category; 0 where there is none."""
     answered, limit = gate.answered(), 0 - promotion.max_category_loss
     differences = {name: answered.after.accuracy[mask] - answered.before.accuracy[mask] for name, mask in masks(answered)}
     if not differences:
@@ -65,10 +69,10 @@ def _categories(gate: Pairs, promotion: PromotionConfig) -> Verdict:
     p_values = holm({name: sign_test(values) for name, values in differences.items()})
     changes = {name: float(values.mean()) for name, values in differences.items()}
     lost = sorted((name for name in changes if changes[name] < limit and p_values[name] <= promotion.alpha), key=changes.__getitem__)
-    worst = lost[0] if lost else min(changes, key=changes.__getitem__)
-    names = ", ".join(f"{name} {changes[name]:+.3f} (p={p_values[name]:.3g})" for name in lost or [worst])
+    lowest = min(changes, key=changes.__getitem__)
+    names = ", ".join(f"{name} {changes[name]:+.3f} (p={p_values[name]:.3g})" for name in lost or [lowest])
     detail = f"{'significant loss' if lost else 'no significant loss; the lowest change'}: {names}; Holm over {len(changes)} categories"
-    return Verdict(name="categories", severity="critical", passed=not lost, value=changes[worst], limit=limit, detail=detail)
+    return _at_least("categories", changes[lost[0]] if lost else 0.0, limit, detail)
 
 
 def _pass(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
@@ -77,24 +81,28 @@ def _pass(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verd
     if paired is None or paired.before is None or paired.after is None or paired.change is None:
         return _missing("pass@k", limit, "not every problem on the gate half was sampled at both moments")
     detail = f"pass@{k} {paired.before.mean:.3f} to {paired.after.mean:.3f}, change {_signed(paired.change)}"
-    return Verdict(name="pass@k", severity="critical", passed=paired.change.mean >= limit, value=paired.change.mean, limit=limit, detail=detail)
+    return _at_least("pass@k", paired.change.mean, limit, detail)
 
 
 def _diversity(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
     paired, limit = compare_diversity(gate, bootstrap), 0 - promotion.max_diversity_loss
-    if paired.before is None or paired.after is None or not paired.before.mean:
-        return _unknown("diversity", limit, "no problem on the gate half is unsolved at both moments")
+    if paired.before is None or paired.after is None or paired.before.n < FEWEST or not paired.before.mean:
+        return _unknown("diversity", limit, f"fewer than {FEWEST} problems on the gate half are unsolved at both moments")
     value = paired.after.mean / paired.before.mean - 1
     detail = f"distinct share of samples on unsolved problems {paired.before.mean:.3f} to {paired.after.mean:.3f}, n={paired.after.n}"
-    return Verdict(name="diversity", severity="critical", passed=value >= limit, value=value, limit=limit, detail=detail)
+    return _at_least("diversity", value, limit, detail)
 
 
 def _gap(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
     gap, limit = verification_gap(rows, bootstrap), promotion.min_gap
-    if gap is None:
-        return _unknown("gap", limit, "no critic scored the samples of the round's attacks")
+    if gap is None or gap.n < FEWEST:
+        return _unknown("gap", limit, f"the critic scored the samples of fewer than {FEWEST} of the round's attacks")
     detail = f"accuracy of the critic's choice minus the mean of all samples {_signed(gap)}; the lower end counts"
-    return Verdict(name="gap", severity="critical", passed=gap.low >= limit, value=gap.low, limit=limit, detail=detail)
+    return _at_least("gap", gap.low, limit, detail)
+
+
+def _at_least(name: str, value: float, limit: float, detail: str) -> Verdict:
+    return Verdict(name=name, severity="critical", passed=value >= limit, value=value, limit=limit, detail=detail)
 
 
 def _missing(name: str, limit: float | None, why: str) -> Verdict:

@@ -30,8 +30,8 @@ class Answers:
     def of(cls, rows: Iterable[Outcome]) -> Answers:
         """Columns of ``rows``."""
         rows = list(rows)
-        samples, correct, unique = (np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in ("samples", "correct", "unique"))
-        return cls(np.array([_accuracy(row) for row in rows], dtype=np.float64), samples, correct, unique)
+        counts = np.array([(row.samples, row.correct, row.unique) for row in rows], dtype=np.int64).reshape(-1, 3)
+        return cls(np.array([_accuracy(row) for row in rows], dtype=np.float64), *counts.T)
 
     def where(self, mask: NDArray[np.bool_]) -> Answers:
         """The problems where ``mask`` is true."""

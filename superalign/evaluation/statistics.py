@@ -53,10 +53,9 @@ class Bootstrap(BaseModel):
         if len(values) == 0:
             return None
         distinct, counts = np.unique(values, return_counts=True)
-        rng, share, size = np.random.default_rng(self.rng_seed), counts / counts.sum(), max(1, CHUNK // len(distinct))
-        means = [
-            rng.multinomial(len(values), share, min(size, self.num_draws - start)) @ distinct / len(values) for start in range(0, self.num_draws, size)
-        ]
+        rng, size = np.random.default_rng(self.rng_seed), max(1, CHUNK // len(distinct))
+        sizes = [min(size, self.num_draws - start) for start in range(0, self.num_draws, size)]
+        means = [rng.multinomial(len(values), counts / len(values), draws) @ distinct / len(values) for draws in sizes]
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
         return Estimate(mean=float(distinct @ counts / len(values)), low=float(low), high=float(high), n=len(values))
