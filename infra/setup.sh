@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv with everything in it: what requirements.lock names, and superalign itself from this folder.
-# uv does the work where it can be had, pip where it cannot. Honoured if set: PIP_FIND_LINKS (folders of wheels), PIP_INDEX_URL, and uv's own variables.
+# uv does the work where it can be had, pip where it cannot; both look where pip is set up to look (PIP_FIND_LINKS, PIP_INDEX_URL or pip.conf).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,9 +20,6 @@ find_python() {
 
 has_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
-# pip separates folders by spaces, uv by commas.
-[ -z "${PIP_FIND_LINKS:-}" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS// /,}}"
-[ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}" UV_HTTP_RETRIES="${UV_HTTP_RETRIES:-5}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -33,7 +30,14 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c '' 2>/dev/null; then
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 fi
-if .venv/bin/uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet "$(pinned uv)"; then
+# uv does not read pip's settings. pip separates folders by spaces, uv by commas.
+setting() { .venv/bin/python -m pip config get "global.$1" 2>/dev/null || true; }
+links=${PIP_FIND_LINKS:-$(setting find-links)}
+index=${PIP_INDEX_URL:-$(setting index-url)}
+[ -z "$links" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$(xargs <<<"$links" | tr ' ' ',')}"
+[ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+
+if .venv/bin/uv --version >/dev/null 2>&1 || .venv/bin/python -m pip install --quiet "$(pinned uv)" 2>/dev/null; then
     install=(.venv/bin/uv pip install --quiet --python .venv/bin/python)
 else
     say "uv cannot be had here: installing with pip, which is slower"
@@ -43,8 +47,8 @@ fi
 # torch first, and apart: the index's own build brings several GB of CUDA, which a machine without an NVIDIA GPU must not download where a CPU build is offered.
 torch=$(pinned torch)
 if ! has_gpu && ! .venv/bin/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != sys.argv[1])' "${torch#*==}" 2>/dev/null; then
-    if [ -n "${PIP_FIND_LINKS:-}" ] && "${install[@]}" --no-index --no-deps "$torch" 2>/dev/null; then
-        say "$torch: the build in PIP_FIND_LINKS"
+    if [ -n "$links" ] && "${install[@]}" --no-index --no-deps "$torch" 2>/dev/null; then
+        say "$torch: the build in $links"
     elif [ "${install[0]}" = .venv/bin/uv ] && UV_HTTP_RETRIES=2 "${install[@]}" --torch-backend cpu --no-deps "$torch" 2>/dev/null; then
         say "$torch: the CPU build"
     else
