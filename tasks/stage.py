@@ -1,0 +1,128 @@
+"""Stage: the Prefect task around a library function, and what the stages with more than one result return.
+
+A stage is keyed by its arguments by value, its source and the digest of the library, so a finished stage is never run
+again and an edited one always is. Its result lies in the workspace under the round's folder, a key a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
+from prefect.context import TaskRunContext
+from prefect.transactions import Transaction
+from pydantic import BaseModel, ConfigDict
+
+from superalign.artifacts import Artifact, md5_of
+from superalign.digest import package_digest
+from superalign.policy import Policy
+from superalign.records import Verdict
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+RESULTS = Path(".superalign/prefect/results")
+"""Where stage results lie, relative to the workspace."""
+
+SECONDS: dict[str, float] = {}
+"""Seconds of own compute of the last run of each stage in this process."""
+
+
+class Result(BaseModel):
+    """Base of what a stage returns beside artifacts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Past(Result):
+    """The artifacts of an earlier round that a later one looks at."""
+
+    round: int
+    """Its number."""
+    queries: Artifact
+    """What was asked."""
+    responses: Artifact
+    """What was answered."""
+    critiques: Artifact
+    """What the critics said."""
+    labels: Artifact
+    """What people said."""
+
+
+class Validated(Result):
+    """What the validation left to train on."""
+
+    artifact: Artifact
+    """Examples that passed."""
+    quarantine: Artifact
+    """Examples that did not."""
+    fit: bool
+    """Whether every critical check passed."""
+    verdicts: tuple[Verdict, ...]
+    """Every check."""
+    docs: str | None
+    """The Data Docs page, relative to the workspace."""
+
+
+class Learned(Result):
+    """What the training left."""
+
+    artifact: Artifact
+    """Logged steps."""
+    learner: Policy
+    """The candidate."""
+    critic: Policy
+    """The critic, trained again or as it was."""
+
+
+@dataclass
+class StageKey(CachePolicy):
+    """``FOLDER/STAGE-HASH``: a hash over inputs, the stage's source and file, and the library."""
+
+    def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str:
+        """The key; the round's folder in front keeps a round's results together."""
+        name, own = task_ctx.task.name, md5_of(Path(inspect.getsourcefile(inspect.unwrap(task_ctx.task.fn)) or __file__))
+        given = {**inputs, "own": own, "library": package_digest("superalign")}
+        key = (INPUTS + TASK_SOURCE).compute_key(task_ctx, given, flow_parameters)
+        return f"{inputs['folder']}/{name}-{key}"
+
+
+def stage(function: Callable[P, R]) -> Task[P, R]:
+    """Decorates a stage: a function of keyword arguments, ``folder`` among them, that writes one artifact."""
+
+    @functools.wraps(function)
+    def timed(*args: P.args, **kwargs: P.kwargs) -> R:
+        started = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            SECONDS[function.__name__] = time.perf_counter() - started
+
+    made = task(timed, name=function.__name__, cache_policy=StageKey(), persist_result=True, result_serializer="json", result_storage=RESULTS)
+    made.on_commit(_forget_older)
+    return made
+
+
+def sweep(folder: str) -> None:
+    """Removes results of a round that were cut off while being written, so that their stages run again. The workspace's lock must be held."""
+    for path in (RESULTS / folder).glob("*-*"):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            path.unlink()
+
+
+def _forget_older(transaction: Transaction) -> None:
+    """A stage that ran again has overwritten its artifact: what older keys say of it is no longer true."""
+    kept = RESULTS / str(transaction.key)
+    for path in kept.parent.glob(f"{kept.name.rpartition('-')[0]}-*"):
+        if path.name != kept.name:
+            path.unlink()
