@@ -6,10 +6,157 @@ differs, and ``config.build()`` is the whole factory. Nothing heavy is imported 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import difflib
+import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from superalign.errors import ConfigError
+from superalign.settings import read_file, read_pair, short
 
 
 class Config(BaseModel):
     """Base of every configuration: frozen, closed, documented field by field."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False)
+
+
+C = TypeVar("C", bound=Config)
+Where = tuple[str | int, ...]
+
+
+def load(model: type[C], recipe: str, overrides: Sequence[str] = (), folder: Path | None = None) -> C:
+    """The configuration of a recipe, with the ``key=value`` overrides over it, over the class's defaults.
+
+    Args:
+        model: Class to fill.
+        recipe: Path of a YAML file, or the name of one in ``folder``.
+        overrides: For example ``learner.epochs=2`` or ``attackers.1.replay=0.2``.
+        folder: Where named recipes lie.
+
+    Raises:
+        ConfigError: With the path of the first wrong setting, what was found there, and the nearest valid name.
+    """
+    file = find(recipe, folder)
+    settings = merge(model().model_dump(mode="json"), read_file(file))
+    for path, value in sorted(map(read_pair, overrides), key=lambda pair: pair[0][-1] != "type"):
+        settings = _put(settings, path, value)
+    if "recipe" in model.model_fields:
+        settings["recipe"] = file.stem
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise ConfigError(f"recipe {recipe}: {explain(model, settings, error)}") from error
+
+
+def find(recipe: str, folder: Path | None) -> Path:
+    """The file of a recipe."""
+    if recipe.endswith((".yaml", ".yml")) or "/" in recipe:
+        if not Path(recipe).is_file():
+            raise ConfigError(f"there is no recipe file {recipe!r}; give the path of a YAML file, or the name of a recipe")
+        return Path(recipe)
+    names = sorted(path.stem for path in folder.glob("*.yaml")) if folder else []
+    if folder is None or recipe not in names:
+        raise ConfigError(f"no recipe is called {recipe!r}{nearest(recipe, names)}")
+    return folder / f"{recipe}.yaml"
+
+
+def merge(under: Any, over: Any) -> Any:
+    """``over`` laid over ``under``, mapping by mapping; another ``type`` begins from that type's own defaults."""
+    if not (isinstance(under, dict) and isinstance(over, dict)):
+        return over
+    if "type" in over and over["type"] != under.get("type"):
+        return over
+    return {**under, **{key: merge(under.get(key), value) for key, value in over.items()}}
+
+
+def explain(model: type[BaseModel], settings: Any, error: ValidationError) -> str:
+    """The first error in words: the path of the setting, what was found, and the nearest valid name or the limit."""
+    first = error.errors(include_url=False)[0]
+    path, owners = _follow(model, settings, first["loc"])
+    where, found = ".".join(map(str, path)), first["input"]
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no setting (found {short(found)}){nearest(str(path[-1]), [name for owner in owners for name in owner.model_fields])}"
+    if first["type"].startswith("union_tag"):
+        found = found.get("type") if isinstance(found, dict) else found
+        return f"{where}.type cannot be {short(found)}{nearest(str(found), _tags(owners, path[-1]))}"
+    if first["type"] == "literal_error":
+        return f"{where} cannot be {short(found)}{nearest(str(found), _words(owners, path[-1]))}"
+    if first["type"] == "missing":
+        return f"{where} is missing; give it with {where}=..."
+    return f"{where} cannot be {short(found)}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """What a message says of the valid names: the nearest, or all of them."""
+    known = sorted(set(names))
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known)}" if known else ""
+
+
+def _put(settings: Any, path: Sequence[str], value: Any, above: str = "") -> Any:
+    """``settings`` with ``value`` at ``path``; lists are entered by index."""
+    if not path:
+        return merge(settings, value)
+    head, here = path[0], f"{above}{path[0]}"
+    if isinstance(settings, list):
+        if not head.isdecimal() or int(head) >= len(settings):
+            raise ConfigError(f"{here} is no setting: {above.rstrip('.')} has the entries 0 to {len(settings) - 1}")
+        index = int(head)
+        return [*settings[:index], _put(settings[index], path[1:], value, f"{here}."), *settings[index + 1 :]]
+    inside = settings if isinstance(settings, dict) else {}
+    known = inside.get(head)
+    if tuple(path[1:]) == ("type",):
+        return {**inside, head: merge(known, {"type": value})}
+    return {**inside, head: _put(known, path[1:], value, f"{here}.")}
+
+
+def _follow(model: type[BaseModel], settings: Any, loc: Sequence[str | int]) -> tuple[Where, list[type[BaseModel]]]:
+    """The path a person would write for pydantic's ``loc``, which names union members too, and the classes that own its last part."""
+    path: Where = ()
+    owners: list[type[BaseModel]] = [model]
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(settings, dict) and part not in settings and not last and settings.get("type") == part:
+            continue
+        path = (*path, part)
+        if last:
+            break
+        owners = [inner for owner in owners for inner in _inner(owner, part)]
+        settings = settings[part] if isinstance(settings, dict | list) and not _beyond(settings, part) else None
+        if isinstance(settings, dict) and "type" in settings:
+            owners = [owner for owner in owners if settings["type"] in _literals(owner, "type")] or owners
+    return path, owners
+
+
+def _beyond(settings: dict[str, Any] | list[Any], part: str | int) -> bool:
+    return part not in settings if isinstance(settings, dict) else not isinstance(part, int) or part >= len(settings)
+
+
+def _inner(owner: type[BaseModel], part: str | int) -> list[type[BaseModel]]:
+    """The configuration classes a field may hold; the owner itself for an index, whose field was entered before."""
+    if isinstance(part, int):
+        return [owner]
+    field = owner.model_fields.get(part)
+    return [leaf for leaf in _leaves(field.annotation) if isinstance(leaf, type) and issubclass(leaf, BaseModel)] if field else []
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    inner = [arg for arg in typing.get_args(annotation) if arg is not Ellipsis]
+    return [leaf for arg in inner for leaf in _leaves(arg)] if inner else [annotation]
+
+
+def _literals(owner: type[BaseModel], part: str | int) -> list[str]:
+    field = owner.model_fields.get(str(part))
+    return [leaf for leaf in _leaves(field.annotation) if isinstance(leaf, str)] if field else []
+
+
+def _words(owners: Iterable[type[BaseModel]], part: str | int) -> list[str]:
+    return [word for owner in owners for word in _literals(owner, part)]
+
+
+def _tags(owners: Iterable[type[BaseModel]], part: str | int) -> list[str]:
+    return [tag for owner in owners for inner in _inner(owner, part) for tag in _literals(inner, "type")]

@@ -1,9 +1,9 @@
 """Journal: what each round of a workspace did, in small files that are written whole and read without any ledger.
 
-    .superalign/lock               held (flock) by the process that runs a round; the system releases it when that dies
-    .superalign/rounds/0001.json   RoundRecord
-    .superalign/campaign.json      Campaign: the rounds somebody asked for and that are not finished yet
-    .superalign/head.json          Head: the round the data and the champion are at, which the next round continues
+.superalign/lock               held (flock) by the process that runs a round; the system releases it when that dies
+.superalign/rounds/0001.json   RoundRecord
+.superalign/campaign.json      Campaign: the rounds somebody asked for and that are not finished yet
+.superalign/head.json          Head: the round the data and the champion are at, which the next round continues
 """
 
 from __future__ import annotations
@@ -289,4 +289,6 @@ def _read(entry: type[E], file: Path) -> E | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise ArtifactError(f"{file} is not a readable {entry.__name__} ({error.errors()[0]['msg']}); bring it back with `superalign repair {file}`") from error
+        raise ArtifactError(
+            f"{file} is not a readable {entry.__name__} ({error.errors()[0]['msg']}); bring it back with `superalign repair {file}`"
+        ) from error

@@ -106,7 +106,9 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
         finally:
             SECONDS[function.__name__] = time.perf_counter() - started
 
-    made = task(timed, name=function.__name__, cache_policy=StageKey(), persist_result=True, result_serializer="json", result_storage=RESULTS)
+    made = task(
+        timed, name=function.__name__, cache_policy=StageKey(), persist_result=True, result_serializer="json", result_storage=RESULTS
+    )
     made.on_commit(_forget_older)
     return made
 
