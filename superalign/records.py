@@ -146,7 +146,7 @@ class Feedback(Record):
     agreement: float = Field(ge=0, le=1)
     """Share of the query's samples that end in the same answer."""
     source: str
-    """``critic:NAME`` or the human annotator the score comes from."""
+    """``critic:NAME`` or the human annotator the score comes from; ``unjudged`` where the critic gave no verdict."""
 
 
 class Example(Record):
@@ -232,7 +232,7 @@ class Outcome(Record):
     kept_correct: int | None = Field(default=None, ge=0)
     """How many of those are right."""
     score: float | None = Field(default=None, ge=0, le=1)
-    """On the critic's own test, where ``samples`` is 1 and ``correct`` says whether the response is right: the critic's probability that it is."""
+    """On the critic's own test: the probability it gives to the one response being right; ``correct`` says whether it is."""
     found: bool | None = None
     """On the critic's own test: whether the critic names the first wrong step; None where the response is right."""
 
@@ -264,5 +264,6 @@ class Fingerprint(Record):
 
 
 RECORDS: dict[str, type[Record]] = {
-    record.kind: record for record in (Fingerprint, Query, Response, Critique, Label, Feedback, Example, Quarantined, Step, Outcome, Verdict)
+    record.kind: record
+    for record in (Fingerprint, Query, Response, Critique, Label, Feedback, Example, Quarantined, Step, Outcome, Verdict)
 }

@@ -38,7 +38,7 @@ class AttackContext:
     past: Sequence[Attack] = ()
     """The archive, oldest first."""
     answered: Mapping[str, float] = field(default_factory=dict)
-    """Categories in which people label or show answers, with the share of the critic's verdicts there that they upheld."""
+    """Share of the critic's verdicts that people upheld, by category, drawn towards even odds where they labelled few."""
 
 
 class Attacker(Protocol):

@@ -1,0 +1,116 @@
+"""Best against worst: of every query the best answer, if it is good enough to imitate, and the worst, if it is rejected.
+
+Keeping what earlier rounds found, and mixing in human-made data each round, is what keeps such a loop from collapsing onto its own
+answers (accumulate, do not replace: arXiv 2404.01413).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from math import ceil
+
+from superalign.curation import BestVsWorstConfig, CurationContext
+from superalign.feedback import UNJUDGED, best, groups, is_human
+from superalign.records import Example, Feedback, content_id
+
+Scores = Mapping[tuple[str, str], float]
+"""The latest score of a prompt and an answer to it."""
+
+
+class BestVsWorst:
+    """One example a query: a preference where an answer is rejected, else a demonstration."""
+
+    def __init__(self, config: BestVsWorstConfig) -> None:
+        self.config = config
+
+    def curate(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
+        """This round's examples in the order of its queries, then what still stands of earlier rounds, then human-made ones.
+
+        A prompt is there once among its own answers: the later round wins.
+        """
+        shown, ids = 0, set()
+        for example in self._kept(feedback, context):
+            shown += example.weight
+            ids.add(example.id)
+            yield example
+        yield from fresh(context, shown, self.config.fresh, ids)
+
+    def _kept(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
+        past = {row.prompt: row for row in recent(context.past, self.config.accumulate - 1) if self._trusted(row, context)}
+        later: dict[tuple[str, str], float] = {}
+        for group in groups(feedback):
+            trusted = [row for row in group if row.source != UNJUDGED and self._trusted(row, context)]
+            if group[0].prompt in past:
+                later.update({(row.prompt, row.text): row.score for row in trusted})
+            if example := self._example(trusted):
+                past.pop(example.prompt, None)
+                yield example
+        later |= {(label.prompt, label.text): float(label.verdict) for label in context.labels if label.verdict is not None}
+        yield from (example for example in past.values() if self._stands(example, later))
+
+    def _trusted(self, row: Feedback | Example, context: CurationContext) -> bool:
+        """Whether a person judged it, or the critic may judge its category alone."""
+        return is_human(row.source) or context.precision.get(row.category, 1.0) >= self.config.min_precision
+
+    def _example(self, group: Sequence[Feedback]) -> Example | None:
+        top = best(group)
+        if top is None or top.score < self.config.keep:
+            return None
+        rejected = (row for row in group if row.score <= self.config.reject and row.score < top.score and row.text != top.text)
+        worst = min(rejected, key=lambda row: (row.score, not is_human(row.source), -row.agreement, row.id), default=None)
+        return Example(
+            id=content_id(top.prompt, top.text, worst.text if worst else None),
+            prompt=top.prompt,
+            chosen=top.text,
+            rejected=worst.text if worst else None,
+            category=top.category,
+            query=top.query,
+            chosen_response=top.id,
+            rejected_response=worst.id if worst else None,
+            chosen_score=top.score,
+            rejected_score=worst.score if worst else None,
+            source=top.source,
+            weight=self.config.human_weight if is_human(top.source) else 1,
+        )
+
+    def _stands(self, example: Example, later: Scores) -> bool:
+        """Whether no later judgment contradicts it."""
+        chosen, rejected = later.get((example.prompt, example.chosen)), later.get((example.prompt, example.rejected or ""))
+        return (chosen is None or chosen >= self.config.keep) and (
+            example.rejected is None or rejected is None or rejected <= self.config.reject
+        )
+
+
+def recent(past: Sequence[Iterable[Example]], rounds: int) -> Iterator[Example]:
+    """What the last ``rounds`` rounds kept of the learner's own answers, oldest first.
+
+    A round's examples hold those of earlier rounds again, so an example counts to the first round that has it.
+    """
+    seen: set[str] = set()
+    for index, examples in enumerate(past):
+        for example in examples:
+            if example.query is not None and example.id not in seen:
+                seen.add(example.id)
+                if index >= len(past) - rounds:
+                    yield example
+
+
+def fresh(context: CurationContext, shown: int, share: float, ids: set[str]) -> Iterator[Example]:
+    """Human-made examples that make up ``share`` of what an epoch shows, up to half of them the team's own.
+
+    Args:
+        context: Where they come from, and the random stream that draws them.
+        shown: Examples of other origin that an epoch shows.
+        share: Share of human-made ones in what an epoch shows.
+        ids: Examples that are there already.
+    """
+    exact = Fraction(str(share))
+    need = ceil(shown * exact / (1 - exact))
+    added = list({row.id: row for row in context.added if row.id not in ids}.values())
+    shown_by_all = ids | {row.id for row in added}
+    seeds = list({row.id: row for row in context.demonstrations if row.id not in shown_by_all}.values())
+    own = context.rng.sample(added, min(len(added), max(need // 2, need - len(seeds))))
+    drawn = own + context.rng.sample(seeds, min(len(seeds), need - len(own)))
+    times = ceil(need / len(drawn)) if drawn else 1
+    yield from (row.model_copy(update={"weight": times}) for row in drawn)
