@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from superalign.attackers import AttackerConfig, SeedsConfig, WeaknessConfig
+from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.config import Config
-from superalign.critics import CriticConfig, GenerativeConfig
-from superalign.curation import BestVsWorstConfig, CuratorConfig
-from superalign.domains import ArithmeticConfig, DomainConfig
-from superalign.engines import EngineConfig, Sampling, TransformersConfig
+from superalign.critics import GenerativeConfig
+from superalign.curation import BestVsWorstConfig
+from superalign.domains import ArithmeticConfig
+from superalign.engines import Sampling, TransformersConfig
 from superalign.evaluation import EvaluationConfig, PromotionConfig
-from superalign.learners import LearnerConfig, SftConfig
+from superalign.learners import SftConfig
 from superalign.oversight import OversightConfig
+from superalign.plugins import AttackerConfig, CriticConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
 from superalign.validation import ValidationConfig
 
 
@@ -49,3 +50,14 @@ class RoundConfig(Config):
     """What is measured."""
     promotion: PromotionConfig = PromotionConfig()
     """What a candidate must pass to become champion."""
+
+
+class CampaignConfig(Config):
+    """Rounds in sequence, each from what the one before left."""
+
+    round: RoundConfig = RoundConfig()
+    """What each round is."""
+    rounds: int = Field(default=1, ge=1)
+    """How many rounds."""
+    number: int | None = Field(default=None, ge=1)
+    """Number of the one round that is to be completed; None begins or resumes whatever comes next."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 
 from superalign.artifacts import Artifact
-from superalign.attackers import AttackContext, AttackerConfig
+from superalign.attackers import AttackContext
 from superalign.attackers.archive import attack as ask
 from superalign.attackers.archive import recall, upheld
-from superalign.domains import DomainConfig
+from superalign.plugins import AttackerConfig, DomainConfig
 from superalign.records import Query
 from tasks.stage import Past, stage
 

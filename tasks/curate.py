@@ -6,10 +6,10 @@ from itertools import chain
 from random import Random
 
 from superalign.artifacts import Artifact
-from superalign.curation import CurationContext, CuratorConfig
-from superalign.domains import DomainConfig
+from superalign.curation import CurationContext
 from superalign.feedback import join
 from superalign.oversight.audit import audit
+from superalign.plugins import CuratorConfig, DomainConfig
 from superalign.records import Example, Label
 from tasks.stage import stage
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from random import Random
 
 from superalign.artifacts import Artifact
-from superalign.domains import DomainConfig
 from superalign.feedback import join
 from superalign.oversight import OversightConfig
 from superalign.oversight.review import REVIEWS, Review
 from superalign.oversight.selection import select
 from superalign.oversight.simulated import simulate
+from superalign.plugins import DomainConfig
 from superalign.records import Label
 from tasks.stage import stage
 

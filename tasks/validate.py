@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from superalign.artifacts import Artifact, schema
-from superalign.domains import DomainConfig, Task
+from superalign.domains import Task
+from superalign.plugins import DomainConfig
 from superalign.records import Example, Quarantined, Verdict
 from superalign.validation import ValidationConfig
 from superalign.validation.checks import Check, check_collapse, check_examples, check_queries

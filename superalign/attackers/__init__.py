@@ -11,7 +11,6 @@ from pydantic import Field
 
 from superalign.config import Config
 from superalign.domains import Task
-from superalign.plugins import union
 from superalign.records import Query
 
 
@@ -85,6 +84,3 @@ class WeaknessConfig(Config):
         from superalign.attackers.weakness import Weakness
 
         return Weakness(self)
-
-
-AttackerConfig = union("superalign.attackers", SeedsConfig, WeaknessConfig)

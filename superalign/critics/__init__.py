@@ -10,7 +10,6 @@ from pydantic import Field
 from superalign.config import Config
 from superalign.domains import Task
 from superalign.engines import Engine
-from superalign.plugins import union
 from superalign.records import Critique, Query, Response
 
 Pair = tuple[Query, Response]
@@ -53,6 +52,3 @@ class ConsistencyConfig(Config):
         from superalign.critics.consistency import Consistency
 
         return Consistency(task)
-
-
-CriticConfig = union("superalign.critics", GenerativeConfig, ConsistencyConfig)

@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from superalign.config import Config
-from superalign.plugins import union
 from superalign.records import Example, Feedback, Label
 
 
@@ -75,6 +74,3 @@ class MajorityConfig(Config):
         from superalign.curation.majority import Majority
 
         return Majority()
-
-
-CuratorConfig = union("superalign.curation", BestVsWorstConfig, MajorityConfig)

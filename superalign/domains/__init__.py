@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from superalign.config import Config
-from superalign.plugins import union
 from superalign.records import Example, Query
 
 
@@ -135,6 +134,3 @@ class ArithmeticConfig(Config):
         from superalign.domains.arithmetic.truth import ArithmeticTruth
 
         return ArithmeticTruth(self)
-
-
-DomainConfig = union("superalign.domains", ArithmeticConfig)

@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from superalign.config import Config
-from superalign.plugins import union
 from superalign.policy import Policy
 
 
@@ -103,6 +102,3 @@ class EchoConfig(Config):
         from superalign.engines.echo import Echo
 
         return Echo(self)
-
-
-EngineConfig = union("superalign.engines", TransformersConfig, ReplayConfig, EchoConfig)

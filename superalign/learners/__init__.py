@@ -9,7 +9,6 @@ from pydantic import Field
 
 from superalign.artifacts import Artifact
 from superalign.config import Config
-from superalign.plugins import union
 from superalign.policy import Policy
 from superalign.records import Step
 
@@ -69,6 +68,3 @@ class DpoConfig(TrainingConfig):
         from superalign.learners.dpo import Dpo
 
         return Dpo(self)
-
-
-LearnerConfig = union("superalign.learners", SftConfig, DpoConfig)
