@@ -79,7 +79,8 @@ def explain(model: type[BaseModel], settings: Any, error: ValidationError) -> st
     path, owners = _follow(model, settings, first["loc"])
     where, found = ".".join(map(str, path)), first["input"]
     if first["type"] == "extra_forbidden":
-        return f"{where} is no setting (found {short(found)}){nearest(str(path[-1]), [name for owner in owners for name in owner.model_fields])}"
+        names = [name for owner in owners for name in owner.model_fields]
+        return f"{where} is no setting (found {short(found)}){nearest(str(path[-1]), names)}"
     if first["type"].startswith("union_tag"):
         found = found.get("type") if isinstance(found, dict) else found
         return f"{where}.type cannot be {short(found)}{nearest(str(found), _tags(owners, path[-1]))}"
@@ -126,14 +127,16 @@ def _follow(model: type[BaseModel], settings: Any, loc: Sequence[str | int]) -> 
         if last:
             break
         owners = [inner for owner in owners for inner in _inner(owner, part)]
-        settings = settings[part] if isinstance(settings, dict | list) and not _beyond(settings, part) else None
+        settings = _inside(settings, part)
         if isinstance(settings, dict) and "type" in settings:
             owners = [owner for owner in owners if settings["type"] in _literals(owner, "type")] or owners
     return path, owners
 
 
-def _beyond(settings: dict[str, Any] | list[Any], part: str | int) -> bool:
-    return part not in settings if isinstance(settings, dict) else not isinstance(part, int) or part >= len(settings)
+def _inside(settings: Any, part: str | int) -> Any:
+    if isinstance(settings, dict):
+        return settings.get(part)
+    return settings[part] if isinstance(settings, list) and isinstance(part, int) and part < len(settings) else None
 
 
 def _inner(owner: type[BaseModel], part: str | int) -> list[type[BaseModel]]:

@@ -164,23 +164,8 @@ class Campaign(Entry):
     """How many."""
     config: dict[str, Any]
     """Resolved configuration of each."""
-
-
-class Head(Entry):
-    """Where the workspace stands; a rollback writes it anew."""
-
-    round: int
-    """Round the data is at, which the next round continues."""
-    learner: str
-    """Champion, for example ``learner/2``."""
-    critic: str
-    """Champion's critic."""
-    at: str
-    """When this was written, UTC."""
-    by: str | None = None
-    """Who rolled back."""
-    reason: str | None = None
-    """Why."""
+    flow_run: str | None = None
+    """Its last flow run in Prefect."""
 
 
 def path(number: int) -> Path:
@@ -199,14 +184,10 @@ def rounds() -> list[RoundRecord]:
     return [record for record in found if record is not None]
 
 
-def head() -> Head | None:
-    """Where the workspace stands; None before bootstrap."""
-    return _read(Head, LOCAL / "head.json")
-
-
-def set_head(entry: Head) -> None:
-    """Moves the head."""
-    entry.write(LOCAL / "head.json")
+def head() -> int | None:
+    """The round that the data is at, which the next one continues; None before bootstrap."""
+    numbers = sorted((int(folder.name) for folder in Path("data/rounds").glob("[0-9]*")), reverse=True)
+    return next((number for number in numbers if (record := read(number)) is not None and not record.open), None)
 
 
 def campaign() -> Campaign | None:

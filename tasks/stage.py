@@ -114,7 +114,7 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
 
 
 def sweep(folder: str) -> None:
-    """Removes results of a round that were cut off while being written, so that their stages run again. The workspace's lock must be held."""
+    """Removes a round's results that were cut off while being written: their stages run again. The lock must be held."""
     for path in (RESULTS / folder).glob("*-*"):
         try:
             json.loads(path.read_bytes())

@@ -1,0 +1,57 @@
+"""Environment: what the ledgers are told before they are imported. The workspace is the current directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from flows import servers
+from superalign.errors import LedgerError
+
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""Nothing is sent anywhere, whatever the machine's own settings say."""
+
+DEFAULTS = {
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+    "PREFECT_CLI_PROMPT": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
+}
+"""Quiet unless a person asks otherwise."""
+
+MIN_FREE = 256 * 2**20
+"""Bytes of disk a round needs at the least."""
+
+
+def prepare() -> None:
+    """Points Prefect and MLflow at the workspace, telemetry off; at the servers of `superalign up` where they run.
+
+    Raises:
+        LedgerError: A server that is configured does not answer, or the disk is full.
+    """
+    home = Path(".superalign/prefect").absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"{home} cannot be written ({error}); free the cause, or use another --workspace") from error
+    if (free := shutil.disk_usage(home).free) < MIN_FREE:
+        raise LedgerError(f"the disk is full: {free >> 20} MiB free, {MIN_FREE >> 20} MiB needed; free some and run the same command again")
+    os.environ.update(QUIET, PREFECT_HOME=str(home))
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" not in os.environ and (url := servers.api()):
+        os.environ["PREFECT_API_URL"] = url
+    if url := os.environ.get("PREFECT_API_URL"):
+        servers.check("Prefect", url)
