@@ -35,12 +35,8 @@ MIN_FREE = 256 * 2**20
 """Bytes of disk a round needs at the least."""
 
 
-def prepare() -> None:
-    """Points Prefect and MLflow at the workspace, telemetry off; at the servers of `superalign up` where they run.
-
-    Raises:
-        LedgerError: A server that is configured does not answer, or the disk is full.
-    """
+def quiet() -> None:
+    """Points the ledgers at the workspace, telemetry off. LedgerError if the workspace cannot be written or the disk is full."""
     home = Path(".superalign/prefect").absolute()
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -51,6 +47,11 @@ def prepare() -> None:
     os.environ.update(QUIET, PREFECT_HOME=str(home))
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def prepare() -> None:
+    """`quiet`, and Prefect pointed at the server of `superalign up` where it runs. LedgerError if a configured server does not answer."""
+    quiet()
     if "PREFECT_API_URL" not in os.environ and (url := servers.api()):
         os.environ["PREFECT_API_URL"] = url
     if url := os.environ.get("PREFECT_API_URL"):

@@ -5,6 +5,7 @@ They are noted in ``.superalign/servers.json`` with pid and start time, so that 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -16,7 +17,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -112,7 +112,7 @@ def born(pid: int) -> str | None:
     return None if stat[0] == "Z" else f"{boot} {stat[19]}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def _noting() -> Iterator[dict[str, Server]]:
     """The living servers by name, to be changed; written back whatever happens, one process at a time."""
     NOTE.parent.mkdir(parents=True, exist_ok=True)
@@ -204,10 +204,8 @@ def _end(server: Server, patience: float = 15.0) -> None:
     if server.alive:
         os.killpg(server.pid, signal.SIGTERM)
     while server.alive and time.monotonic() < deadline:
-        try:
+        with contextlib.suppress(ChildProcessError):  # another process started it, and is gone
             os.waitpid(server.pid, os.WNOHANG)
-        except ChildProcessError:
-            pass  # it was started by another process, which is gone
         time.sleep(0.05)
     if server.alive:
         os.killpg(server.pid, signal.SIGKILL)

@@ -106,9 +106,8 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
         finally:
             SECONDS[function.__name__] = time.perf_counter() - started
 
-    made = task(
-        timed, name=function.__name__, cache_policy=StageKey(), persist_result=True, result_serializer="json", result_storage=RESULTS
-    )
+    key = StageKey()
+    made = task(name=function.__name__, cache_policy=key, persist_result=True, result_serializer="json", result_storage=RESULTS)(timed)
     made.on_commit(_forget_older)
     return made
 
