@@ -162,12 +162,17 @@ def _build(md5: str, target: Tree, present: Tree) -> None:
 def swap(md5: str) -> None:
     """The part of `restore` that is two renames: puts the prepared state in the place of `data/`."""
     built, old = BESIDE / md5, BESIDE / "old"
-    _write(POINTER, _pointer(md5, built))
-    if DATA.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        DATA.rename(old)
-    built.rename(DATA)
-    shutil.rmtree(BESIDE)
+    try:
+        _write(POINTER, _pointer(md5, built))
+        if DATA.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            DATA.rename(old)
+        built.rename(DATA)
+        shutil.rmtree(BESIDE)
+    except OSError as error:
+        raise LedgerError(
+            f"data/ could not be exchanged ({error}); the state {md5} is ready in {built}: the next command completes it"
+        ) from error
 
 
 def discard() -> None:

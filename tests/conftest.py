@@ -17,6 +17,8 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
 )
 
+pytest_plugins = ["tests.ledgers"]
+
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SUPERALIGN_DATA", ROOT.parent / "shared" / "data"))
 
