@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from superalign.artifacts import Artifact
 from superalign.domains import Task
 from superalign.errors import DataError
-from superalign.records import Example, Query, content_id
+from superalign.records import Example, Query, content_id, example_id
 from superalign.tables import rows
 
 Kind = Literal["queries", "demonstrations", "preferences"]
@@ -59,8 +59,7 @@ def add(path: str, as_: Kind, task: Task, folder: str = ADDED) -> Added:
     found = list(read(path, as_, task))
     before = list(Artifact.open(target, record).records(record)) if Path(target).exists() else []
     known = {row.id for row in before}
-    fresh = {row.id: row for row in reversed(found) if row.id not in known}
-    new = list(reversed(fresh.values()))
+    new = list({row.id: row for row in found if row.id not in known}.values())
     artifact = Artifact.write(target, record, chain(before, new))
     return Added(artifact=artifact, added=len(new), known=len(found) - len(new), other=sum(row.category == OTHER for row in new))
 
@@ -96,7 +95,7 @@ def _record(texts: list[str], task: Task, source: str) -> Query | Example:
     chosen, rejected = texts[1], texts[2] if len(texts) > 2 else None
     if chosen == rejected:
         raise DataError("`chosen` and `rejected` are the same")
-    name = content_id(prompt, chosen, rejected)
+    name = example_id(prompt, chosen, rejected)
     return Example(id=name, prompt=prompt, chosen=chosen, rejected=rejected, category=category, source=source)
 
 

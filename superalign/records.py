@@ -189,6 +189,11 @@ class Quarantined(Example):
     """The first fault found in it, for example ``contaminated``: a key of ``superalign.validation.rows.FAULTS``."""
 
 
+def example_id(prompt: str, chosen: str, rejected: str | None = None) -> str:
+    """The id of an example, whoever makes it."""
+    return content_id(prompt, chosen) if rejected is None else content_id(prompt, chosen, rejected)
+
+
 class Step(Record):
     """One logged training step."""
 

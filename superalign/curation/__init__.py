@@ -51,7 +51,7 @@ class BestVsWorstConfig(Config):
     """Share of human-made examples mixed in each round."""
     human_weight: int = Field(default=4, ge=1)
     """How many times an epoch shows an answer that a person found right."""
-    min_precision: float = Field(default=0.75, ge=0, le=1)
+    min_precision: float = Field(default=0.7, ge=0, le=1)
     """Least audited precision of the critic in a category whose answers it may keep alone."""
     accumulate: int = Field(default=3, ge=1)
     """Rounds whose kept answers are used, this one included."""

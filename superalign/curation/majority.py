@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from superalign.curation import CurationContext
 from superalign.feedback import CONSISTENCY, groups
-from superalign.records import Example, Feedback, content_id
+from superalign.records import Example, Feedback, example_id
 
 
 class Majority:
@@ -18,7 +18,7 @@ class Majority:
             top = min(group, key=lambda row: (-row.agreement, row.id))
             if top.agreement > 0.5:
                 yield Example(
-                    id=content_id(top.prompt, top.text, None),
+                    id=example_id(top.prompt, top.text),
                     prompt=top.prompt,
                     chosen=top.text,
                     category=top.category,

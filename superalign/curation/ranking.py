@@ -12,7 +12,7 @@ from math import ceil
 
 from superalign.curation import BestVsWorstConfig, CurationContext
 from superalign.feedback import UNJUDGED, best, groups, is_human
-from superalign.records import Example, Feedback, content_id
+from superalign.records import Example, Feedback, example_id
 
 Scores = Mapping[tuple[str, str], float]
 """The latest score of a prompt and an answer to it."""
@@ -60,7 +60,7 @@ class BestVsWorst:
         rejected = (row for row in group if row.score <= self.config.reject and row.score < top.score and row.text != top.text)
         worst = min(rejected, key=lambda row: (row.score, not is_human(row.source), -row.agreement, row.id), default=None)
         return Example(
-            id=content_id(top.prompt, top.text, worst.text if worst else None),
+            id=example_id(top.prompt, top.text, worst.text if worst else None),
             prompt=top.prompt,
             chosen=top.text,
             rejected=worst.text if worst else None,

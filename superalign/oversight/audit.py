@@ -1,7 +1,8 @@
 """Audit: how often people uphold what the critic is sure of, category by category, with an interval.
 
-A round affords few labels a category, so those of related categories count as well, at half weight for every level of the taxonomy
-between them; the prior is what the critic claims. Where it does not hold, curation does without the critic's word.
+A round affords few labels a category. What the critic claims, corrected by the labels of other categories - at half weight for every
+level of the taxonomy between them - is therefore the prior, worth a few labels, to which a category's own labels are added. Where the
+result is low, curation does without the critic's word.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from superalign.records import Label
 
-CLAIM, DOUBT = 0.9, 2.0
-"""The precision a critic is credited with before any audit, and for how many labels that credit counts."""
+CLAIM, DOUBT = 0.9, 4.0
+"""The precision a critic is credited with before any audit, and how many labels the prior is worth."""
 RELATED = 0.5
 """Weight of a label one level of the taxonomy away."""
 MEMORY = 0.5
@@ -55,10 +56,15 @@ def audit(rounds: Sequence[Iterable[Label]], categories: Iterable[str]) -> list[
 
 
 def _audited(category: str, checked: list[tuple[str, bool, float]]) -> Audited:
-    right, wrong = CLAIM * DOUBT, (1 - CLAIM) * DOUBT
-    for other, verdict, weight in checked:
-        weight *= RELATED ** _distance(category, other)
-        right, wrong = right + weight * verdict, wrong + weight * (not verdict)
+    right = wrong = upheld = rejected = 0.0
+    for other, verdict, age in checked:
+        if other == category:
+            right, wrong = right + age * verdict, wrong + age * (not verdict)
+        else:
+            weight = age * RELATED ** _distance(category, other)
+            upheld, rejected = upheld + weight * verdict, rejected + weight * (not verdict)
+    prior = (CLAIM * DOUBT + upheld) / (DOUBT + upheld + rejected)
+    right, wrong = right + prior * DOUBT, wrong + (1 - prior) * DOUBT
     own = [verdict for other, verdict, _ in checked if other == category]
     low, high = _quantiles(right, wrong)
     return Audited(category=category, audited=len(own), upheld=sum(own), precision=right / (right + wrong), low=low, high=high)

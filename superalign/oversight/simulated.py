@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from superalign.domains import Truth
+from superalign.errors import DataError
 from superalign.records import Label, content_id
 
 SIMULATED = "human:simulated"
@@ -12,8 +13,12 @@ SIMULATED = "human:simulated"
 
 
 def simulate(asked: Iterable[Label], truth: Truth) -> Iterator[Label]:
-    """The labels with verdict, wrong step and correction, as ``human:simulated``."""
+    """The labels with verdict, wrong step and correction, as ``human:simulated``; what is no problem of the domain stays unanswered."""
     for label in asked:
-        ruling = truth.verify(label.prompt, label.text)
+        try:
+            ruling = truth.verify(label.prompt, label.text)
+        except DataError:
+            yield label
+            continue
         answer = {"verdict": ruling.right, "step": ruling.step, "correction": ruling.correction}
         yield label.model_copy(update={**answer, "annotator": SIMULATED, "id": content_id(label.response, SIMULATED)})
