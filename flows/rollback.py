@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from superalign import journal
@@ -79,7 +80,7 @@ def rollback(name: str, reason: str, who: str, when: str | None = None) -> Rollb
             raise LedgerError(f"{name} names no state of data/: its round was not finished; `superalign rounds` lists those that were")
         before = State(learner=register.champion("learner").name, critic=register.champion("critic").name, data=_recorded())
         after = State(learner=target.name, critic=critic.name, data=target.data)
-        plan = Rollback(before=before, after=after, round=target.round, reason=reason, who=who, when=when or journal.now())
+        plan = Rollback(before=before, after=after, round=target.round, reason=reason, who=who, when=_stamp(when))
         _apply(plan.write(JOURNAL))
     return plan
 
@@ -103,6 +104,12 @@ def history() -> list[Rollback]:
     return [Rollback.model_validate_json(line) for line in lines]
 
 
+def _stamp(when: str | None) -> str:
+    """A time in the spelling that is also a name to MLflow, which takes no plus sign."""
+    moment = datetime.fromisoformat(when) if when else datetime.now(UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _target(name: str) -> Registered:
     role, number = register.parse(name)
     if role != "learner":
@@ -121,8 +128,8 @@ def _apply(plan: Rollback) -> None:
     try:
         champions = [register.version(*register.parse(name)) for name in (plan.after.learner, plan.after.critic)]
         version.prepare(plan.after.data)
-        note = f"from {plan.before.learner} by {plan.who}: {plan.reason}"
-        with register.moving(champions, {f"superalign.rollback.{plan.when}": note}):
+        note = {f"superalign.rollback.{plan.when}": f"from {plan.before.learner} by {plan.who}: {plan.reason}"}
+        with register.moving(champions, note):
             swapping = True
             version.swap(plan.after.data)
     except SuperalignError:

@@ -39,13 +39,7 @@ class Entry(BaseModel):
 
     def write(self, path: Path) -> Self:
         """Writes it whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with temporary.open("w") as file:
-            file.write(self.model_dump_json(indent=1))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_text(path, self.model_dump_json(indent=1))
         return self
 
 
@@ -110,7 +104,7 @@ class RoundRecord(Entry):
     inputs: dict[str, Artifact] = {}
     """What it read beside earlier rounds: seed data, a team's data, benchmark."""
     policies: dict[str, Policy] = {}
-    """``learner`` and ``critic`` it began with, ``start``: where the learner's training starts, ``learner_after``, ``critic_after``."""
+    """``learner`` and ``critic`` it began with, ``base_learner`` and ``base_critic`` of round 0, ``learner_after`` and ``critic_after``."""
     artifacts: dict[str, Artifact] = {}
     """What each stage wrote, by stage; ``quarantine`` beside them."""
     seconds: dict[str, float] = {}
@@ -166,6 +160,17 @@ class Campaign(Entry):
     """Resolved configuration of each."""
     flow_run: str | None = None
     """Its last flow run in Prefect."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def path(number: int) -> Path:

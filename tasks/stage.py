@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
-from prefect.cache_policies import INPUTS, TASK_SOURCE, CachePolicy
+from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE, CachePolicy
 from prefect.context import TaskRunContext
 from prefect.transactions import Transaction
 from pydantic import BaseModel, ConfigDict
@@ -110,6 +110,11 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
     made = task(name=function.__name__, cache_policy=key, persist_result=True, result_serializer="json", result_storage=RESULTS)(timed)
     made.on_commit(_forget_older)
     return made
+
+
+def ledger(function: Callable[P, R], name: str) -> Task[P, R]:
+    """A task around a write to a ledger: shown in Prefect, never cached; the function is idempotent."""
+    return task(name=name, cache_policy=NO_CACHE, persist_result=False)(function)
 
 
 def sweep(folder: str) -> None:

@@ -1,0 +1,130 @@
+"""Closing: how a round ends in every ledger. All of it is keyed by the round, so a round killed here is closed again from the start."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NoReturn
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
+
+from flows.progress import FILES, Progress
+from superalign import journal
+from superalign.artifacts import Artifact
+from superalign.errors import GateError
+from superalign.journal import Change
+from superalign.policy import Policy
+from superalign.records import Verdict
+from tasks import measure, register, track, version
+from tasks.register import Provenance, Registered
+from tasks.report import report
+from tasks.stage import Validated, ledger
+
+snapshot = ledger(version.snapshot, "version data")
+push = ledger(version.push, "push data")
+register_policy = ledger(register.register, "register policy")
+move_champion = ledger(register.set_champion, "move champion")
+write_report = ledger(report, "report")
+log_metrics = ledger(track.log_metrics, "log metrics")
+log_samples = ledger(track.log_samples, "log samples")
+attach = ledger(track.attach, "attach report")
+close_run = ledger(track.close_round, "close run")
+
+
+def finish(progress: Progress, outcomes: Artifact, gates: Artifact) -> None:
+    """Registers what was made, versions the data, and moves the champion if every gate lets it."""
+    verdicts, promoted = measure.verdicts(gates)
+    found = measure.summary(outcomes, progress.config.evaluation, progress.rng_seed)
+    checks = tuple(verdict for verdict in progress.record.gates if verdict not in verdicts)
+    progress.note(gates=(*checks, *verdicts), benchmark=measure.benchmark(found), data=snapshot())
+    learner, critic = _register_both(progress)
+    if promoted:
+        move_champion(learner, critic)
+    before = progress.record
+    progress.note(
+        learner=Change(before=before.learner.before, after=learner.name, promoted=promoted),
+        critic=Change(before=before.critic.before, after=critic.name, promoted=promoted and critic.name != before.critic.before),
+        reason=None if promoted else f"the champion stays {before.learner.before}: {failures(verdicts)}",
+    )
+    log_metrics(progress.mlflow_run, measure.metrics(found), before.round, model=f"models:/{learner.name}", dataset=outcomes)
+    _close(progress, "finished")
+
+
+def stop(progress: Progress, validated: Validated) -> NoReturn:
+    """Ends a round whose data is not fit to train on; what was found stays, in the data and in every ledger."""
+    reason = f"stopped before training: {failures(validated.verdicts)}"
+    progress.note(gates=validated.verdicts, docs=validated.docs, data=snapshot(), reason=reason)
+    _close(progress, "stopped")
+    raise GateError(
+        f"round {progress.record.round} {reason}; {validated.quarantine.rows} rows are quarantined in {validated.quarantine.path}, "
+        f"every check is in {validated.docs}; the champion stays {progress.record.learner.before}"
+    )
+
+
+def failures(verdicts: tuple[Verdict, ...]) -> str:
+    """The critical checks that failed, in words."""
+    failed = [verdict for verdict in verdicts if not verdict.passed and verdict.severity == "critical"]
+    return "; ".join(f"{verdict.name} is {_number(verdict.value)}, limit {_number(verdict.limit)}" for verdict in failed)
+
+
+def _close(progress: Progress, status: Literal["finished", "stopped"]) -> None:
+    """The report and the last words in MLflow and Prefect; the journal comes last, since it says that all is done."""
+    run, number = progress.mlflow_run, progress.record.round
+    page = write_report(progress.record)
+    progress.note(report=page.as_posix())
+    attach(run, page.as_posix(), "report")
+    attach(run, (page.parent / "plots").as_posix(), "plots")
+    attacked, answered, criticised, labelled = (progress.record.artifacts[stage] for stage in FILES)
+    samples = track.choose(attacked, answered, criticised, labelled)
+    log_samples(run, number, samples)
+    record = progress.record
+    tags = {"superalign.status": status, "superalign.data": record.data or "", "superalign.promoted": str(record.learner.promoted).lower()}
+    close_run(run, "FINISHED" if status == "finished" else "FAILED", {**tags, "superalign.reason": record.reason or ""})
+    push()
+    _show(progress)
+    progress.note(status=status, ended=journal.now())
+
+
+def _register_both(progress: Progress) -> tuple[Registered, Registered]:
+    """The candidate learner and critic as versions with their lineage; a critic that was not trained stays the version it is."""
+    record, after = progress.record, progress.record.policies
+    common = {
+        "round": record.round,
+        "recipe": record.recipe,
+        "data": record.data,
+        "artifacts": {name: artifact.md5 for name, artifact in record.artifacts.items()},
+        "git": register.commit(),
+        "flow": str(flow_run.id),
+    }
+    critic = register.version(*register.parse(record.critic.before))
+    if after["critic_after"].md5 != critic.policy.md5:
+        critic = _register(progress.mlflow_run, after["critic_after"], {**common, "parent": critic.version})
+    parent = register.parse(record.learner.before)[1]
+    return _register(progress.mlflow_run, after["learner_after"], {**common, "parent": parent, "critic": critic.version}), critic
+
+
+def _register(run: str, policy: Policy, provenance: dict[str, Any]) -> Registered:
+    return register_policy(policy, run, Provenance(**provenance))
+
+
+def _show(progress: Progress) -> None:
+    """What a person reads in Prefect's UI."""
+    record = progress.record
+    name = f"round-{record.round:04d}"
+    rows = [verdict.model_dump(include={"name", "severity", "passed", "value", "limit", "detail"}) for verdict in record.gates]
+    create_table_artifact(rows, key=f"{name}-gates", description=f"Round {record.round}: every check")
+    made = "\n".join(
+        f"| {stage} | {artifact.rows} | `{artifact.path}` | `{artifact.md5}` |" for stage, artifact in record.artifacts.items()
+    )
+    measured = record.benchmark
+    accuracy = f"Held-out accuracy {measured.before.mean:.3f} -> {measured.after.mean:.3f}." if measured else ""
+    said = record.reason or f"{record.learner.after} is champion."
+    create_markdown_artifact(
+        f"# Round {record.round} ({record.recipe})\n\n{said} {accuracy}\n\n{record.human_labels} human labels, {record.total:.0f} s.\n\n"
+        f"| stage | rows | artifact | md5 |\n|---|---|---|---|\n{made}\n",
+        key=name,
+        description=f"Round {record.round}",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"

@@ -1,0 +1,129 @@
+"""Round: attack, respond, critique, oversee, curate, validate, learn, evaluate, promote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect import flow
+from tasks.critique import critique
+from tasks.evaluate import evaluate
+from tasks.learn import learn
+from tasks.respond import respond
+
+from flows.closing import finish, stop
+from flows.progress import Progress, record_of
+from superalign.policy import Policy
+from superalign.recipe import RoundConfig
+from tasks import measure
+from tasks.attack import attack
+from tasks.curate import curate
+from tasks.oversee import oversee
+from tasks.promote import promote
+from tasks.stage import Learned, Validated
+from tasks.validate import validate
+
+
+@flow(name="round", flow_run_name="round-{number}")
+def run_round(config: RoundConfig, number: int) -> None:
+    """Runs or completes one round. GateError where the data is not fit to train on: nothing is trained, the champion stays.
+
+    Args:
+        config: Everything that decides the round.
+        number: The round's number.
+    """
+    progress = Progress.begin(config, record_of(config, number))
+    validated = make_data(progress)
+    if not validated.fit:
+        stop(progress, validated)
+    learned = make_candidate(progress, validated)
+    judge(progress, learned)
+
+
+def make_data(progress: Progress) -> Validated:
+    """Attack to validate: what the round would train on."""
+    config, record, seed = progress.config, progress.record, progress.rng_seed
+    domain, learner, critic = config.domain, record.policies["learner"], record.policies["critic"]
+    queries = progress.run(
+        attack,
+        domain=domain,
+        attackers=config.attackers,
+        num_queries=config.num_queries,
+        seeds=record.inputs["queries"],
+        added=progress.added("queries"),
+        past=progress.past,
+        rng_seed=seed,
+    )
+    engine = {"engine": config.engine, "rng_seed": seed}
+    responses = progress.run(respond, sampling=config.sampling, learner=learner, queries=queries, **engine)
+    asked = {"queries": queries, "responses": responses, "domain": domain}
+    critiques = progress.run(critique, critic=config.critic, policy=critic, **asked, **engine)
+    if config.oversight.human == "review":
+        progress.note(status="waiting", reason="people have questions to answer: see `superalign review list`")
+    labels = progress.run(oversee, oversight=config.oversight, critiques=critiques, rng_seed=seed, **asked)
+    progress.note(status="running", reason=None, human_labels=measure.human_labels(labels))
+    added = (progress.added("demonstrations"), progress.added("preferences"))
+    examples = progress.run(
+        curate,
+        curator=config.curator,
+        demonstrations=record.inputs["demonstrations"],
+        added=tuple(artifact for artifact in added if artifact is not None),
+        critiques=critiques,
+        labels=labels,
+        past=progress.earlier("validate"),
+        past_labels=tuple(past.labels for past in progress.past),
+        rng_seed=seed,
+        **asked,
+    )
+    previous = progress.past[-1] if progress.past else None
+    fingerprints = record.inputs["fingerprints"]
+    fit: Validated = progress.run(
+        validate, validation=config.validation, fingerprints=fingerprints, examples=examples, previous=previous, **asked
+    )
+    return fit
+
+
+def make_candidate(progress: Progress, validated: Validated) -> Learned:
+    """Learn: the next learner and critic."""
+    config, policies, artifacts = progress.config, progress.record.policies, progress.record.artifacts
+    progress.note(gates=validated.verdicts, docs=validated.docs)
+    learned: Learned = progress.run(
+        learn,
+        learner=config.learner,
+        critic_learner=config.critic_learner,
+        domain=config.domain,
+        policy=_start(policies, "learner", config.learner.start),
+        critic=_start(policies, "critic", config.critic_learner.start if config.critic_learner else "champion"),
+        examples=validated.artifact,
+        labels=(*(past.labels for past in progress.past), artifacts["oversee"]),
+        rng_seed=progress.rng_seed,
+    )
+    progress.note(policies={**policies, "learner_after": learned.learner.verify(), "critic_after": learned.critic.verify()})
+    return learned
+
+
+def judge(progress: Progress, learned: Learned) -> None:
+    """Evaluate and promote: what the candidate is worth, and whether it becomes champion."""
+    config, policies, artifacts, held_out = progress.config, progress.record.policies, progress.record.artifacts, progress.record.inputs
+    outcomes = progress.run(
+        evaluate,
+        evaluation=config.evaluation,
+        engine=config.engine,
+        critic=config.critic,
+        domain=config.domain,
+        benchmark={"gate": held_out["gate"], "benchmark": held_out["benchmark"]},
+        before=policies["learner"],
+        after=learned.learner,
+        judge_before=policies["critic"],
+        judge_after=learned.critic,
+        known=(progress.earlier("evaluate") or (None,))[-1],
+        queries=artifacts["attack"],
+        responses=artifacts["respond"],
+        critiques=artifacts["critique"],
+        rng_seed=progress.rng_seed,
+    )
+    gates = progress.run(promote, promotion=config.promotion, evaluation=config.evaluation, outcomes=outcomes, rng_seed=progress.rng_seed)
+    finish(progress, outcomes, gates)
+
+
+def _start(policies: Mapping[str, Policy], role: str, start: str) -> Policy:
+    return policies[f"base_{role}" if start == "base" else role]
