@@ -12,6 +12,7 @@ import os
 import sqlite3
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -108,7 +109,9 @@ def _client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"  # a handful of traces: waiting for the queue takes longer than writing them
+    warnings.filterwarnings("ignore", module=r"mlflow\.")  # what it says of its own insides
     import mlflow
 
     for name in ("mlflow", "alembic"):

@@ -131,7 +131,7 @@ def prepare(md5: str) -> None:
         names = ", ".join(changed[:3]) + (" and others" if len(changed) > 3 else "")
         raise ArtifactError(f"data/ holds changes that no state has ({names}); record them with `dvc add data` before going back")
     target, present = tree(md5), contents()
-    missing = {known for path, known in target.items() if present.get(path) != known and not _sound(known)}
+    missing = {known for known in set(target.values()) - set(present.values()) if not _sound(known)}
     if missing and _remote():
         _pull(md5)
         missing = {known for known in missing if not _sound(known)}
@@ -142,16 +142,16 @@ def prepare(md5: str) -> None:
 
 
 def _build(md5: str, target: Tree, present: Tree) -> None:
-    beside = BESIDE / f"{md5}.tmp"
+    beside, held = BESIDE / f"{md5}.tmp", {known: DATA / path for path, known in present.items()}
     shutil.rmtree(beside, ignore_errors=True)
     try:
         for path, known in target.items():
             place = beside / path
             place.parent.mkdir(parents=True, exist_ok=True)
-            if present.get(path) == known:  # the old tree goes away, so a link is a move
-                os.link(DATA / path, place)
+            if present.get(path) == known:
+                os.link(DATA / path, place)  # the old tree goes away, so this is a move
             else:
-                shutil.copyfile(_object(known), place)
+                shutil.copyfile(held.get(known) or _object(known), place)
         beside.mkdir(parents=True, exist_ok=True)
         beside.rename(BESIDE / md5)
     except OSError as error:
