@@ -46,6 +46,8 @@ class RoundConfig(Config):
     """How the learner is trained."""
     critic_learner: SftConfig | None = SftConfig(learning_rate=3e-4, epochs=1.0)
     """How the critic is trained again on the human answers; None leaves it as it is."""
+    num_lessons: int = Field(default=3000, ge=0)
+    """Composed and tampered answers the critic is reminded of beside the human answers."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured."""
     promotion: PromotionConfig = PromotionConfig()

@@ -20,7 +20,9 @@ class Echo:
         except re.error as error:
             raise ConfigError(f"engine.script: {error.pattern!r} is not a regular expression: {error.msg}") from error
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling, rng_seed: int) -> list[list[Completion]]:
+    def generate(
+        self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
         """``sampling.num_samples`` equal completions a prompt; EngineError where no pattern is found in a prompt."""
         return [[self._answer(prompt)] * sampling.num_samples for prompt in prompts]
 

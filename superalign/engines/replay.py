@@ -32,7 +32,9 @@ class Replay:
         except UnicodeDecodeError as error:
             raise DataError(f"{config.path} is not UTF-8: {error.reason} at byte {error.start}") from error
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling, rng_seed: int) -> list[list[Completion]]:
+    def generate(
+        self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
         """``sampling.num_samples`` recorded answers a prompt, from the first one on and around; EngineError for an unrecorded prompt."""
         return [self._play(prompt, sampling.num_samples) for prompt in prompts]
 

@@ -14,6 +14,8 @@ class EvaluationConfig(Config):
     """Answers sampled a problem for pass@k and diversity."""
     temperature: float = Field(default=1.0, gt=0)
     """Temperature of those."""
+    max_tokens: int = Field(default=96, ge=1)
+    """Longest answer, tokens."""
     num_attacks: int = Field(default=300, ge=0)
     """Of the round's own attacks, how many are asked again."""
     num_bootstrap: int = Field(default=2000, ge=100)

@@ -34,6 +34,8 @@ class TrainingConfig(Config):
     """Passes over the data."""
     batch_size: int = Field(default=64, ge=1)
     """Examples an optimizer step."""
+    warmup_steps: int = Field(default=20, ge=0)
+    """Optimizer steps of linear warm-up."""
     save_steps: int = Field(default=50, ge=1)
     """Optimizer steps between checkpoints."""
 
@@ -56,6 +58,10 @@ class DpoConfig(TrainingConfig):
 
     type: Literal["dpo"] = "dpo"
     """Discriminator."""
+    dpo_learning_rate: float = Field(default=1e-4, gt=0, le=1)
+    """Peak learning rate of the preference phase."""
+    dpo_epochs: float = Field(default=1.0, gt=0)
+    """Passes over the preferences."""
     beta: float = Field(default=0.1, gt=0)
     """Weight of the log-ratio."""
     loss_type: tuple[str, ...] = ("sigmoid", "sft")

@@ -58,7 +58,7 @@ class Problem:
         if self.kind == "mul":
             return f"mul{lettered(self.numbers[0], self.first)} *{self.numbers[1]} ="
         sign = {"add": "+", "sub": "-"}[self.kind]
-        return f"{self.kind}{lettered(self.numbers[0], self.first)} {sign}{lettered(self.numbers[1], self.first)} ="
+        return f"{self.kind}{lettered(self.numbers[0], self.first)} {sign}{lettered(self.numbers[1], self.first).upper()} ="
 
     @property
     def size(self) -> int:
@@ -66,10 +66,10 @@ class Problem:
         return len(self.numbers) - 1 if self.kind == "countdown" else len(str(max(self.numbers)))
 
 
-def lettered(number: int, first: int, width: int = 0) -> str:
+def lettered(number: int, first: int, width: int = 0, mark: str = "") -> str:
     """``number`` with the letter of its place before every digit: ``4738`` is `` d4 c7 b3 a8``."""
     digits = str(number).zfill(width)
-    return "".join(f" {LETTERS[first + len(digits) - 1 - i]}{digit}" for i, digit in enumerate(digits))
+    return "".join(f" {LETTERS[first + len(digits) - 1 - i]}{mark}{digit}" for i, digit in enumerate(digits))
 
 
 def columns(problem: Problem) -> list[tuple[int, int, int]]:
@@ -98,10 +98,10 @@ def step_text(kind: str, letter: str, x: int, y: int, carry: int) -> str:
     """A column as it is written: `` b3+2+1=6``; a borrowing column shows the minuend with its ten."""
     value, out = step_value(kind, x, y, carry)
     if kind == "add":
-        return f" {letter}{x}+{y}+{carry}={value}"
+        return f" {letter}:{x}+{y}+{carry}={value}"
     if kind == "mul":
-        return f" {letter}{x}*{y}+{carry}={value}"
-    return f" {letter}{x + 10 * out}-{y}-{carry}={value}"
+        return f" {letter}:{x}*{y}+{carry}={value}"
+    return f" {letter}:{x + 10 * out}-{y}-{carry}={value}"
 
 
 def solution(problem: Problem, signs: tuple[int, ...] = ()) -> str:
@@ -114,7 +114,12 @@ def solution(problem: Problem, signs: tuple[int, ...] = ()) -> str:
             text += f"{'+' if sign > 0 else '-'}{term}={total}"
         return text
     steps = "".join(step_text(problem.kind, LETTERS[problem.first + i], *column) for i, column in enumerate(columns(problem)))
-    return f"{steps} >{lettered(answer(problem), problem.first, len(str(problem.numbers[0])))}"
+    return f"{steps} >{final_line(problem)}"
+
+
+def final_line(problem: Problem) -> str:
+    """The exact answer as it is written, as wide as the first operand at least."""
+    return lettered(answer(problem), problem.first, len(str(problem.numbers[0])), ":")
 
 
 def answer(problem: Problem) -> int:

@@ -9,7 +9,7 @@ from superalign.domains.arithmetic.problems import LETTERS, MAX_TERM, MAX_TOTAL
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PATTERN = r" ?\*\d+|[+\-=]\d+| ?\d+| ?[a-p](?![a-z])| ?[a-z]+| ?[+\-*=>:?]"
+PATTERN = r" ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p]:| ?[a-z]+| ?[+\-*=>:?]"
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 WORDS = ("add", "sub", "mul", "countdown", " no", " right", " wrong")
 
@@ -20,7 +20,8 @@ def vocabulary() -> list[str]:
         *SPECIAL,
         *WORDS,
         *(f" {symbol}" for symbol in "+-*=>:?"),
-        *(f" {letter}" for letter in LETTERS),
+        *(f" {letter}:" for letter in LETTERS),
+        *(f" {letter}{digit}" for letter in LETTERS + LETTERS.upper() for digit in range(10)),
         *(str(n) for n in range(20)),
         *(f" {n}" for n in range(MAX_TOTAL + 1)),
         *(f"+{n}" for n in range(MAX_TERM + 1)),

@@ -1,0 +1,77 @@
+"""What people give: seed queries, and demonstrations that are many and clean where the problem is easy, few and noisy where it is hard."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from superalign.domains.arithmetic.answers import split
+from superalign.domains.arithmetic.problems import Category, Problem, draw
+from superalign.records import Example, Query, content_id
+
+CHECKABLE = {"add": range(1, 4), "sub": range(1, 4), "mul": range(1, 4), "countdown": range(2, 4)}
+"""Sizes people can check: their demonstrations there are right."""
+FEW = {"add": range(4, 7), "sub": range(4, 6), "mul": range(4, 6), "countdown": range(4, 5)}
+"""Sizes of which people show a few answers, the fewer the larger, one in four with a wrong step. Beyond, they show none."""
+NUM_CLEAN, NUM_FEW, NUM_SEEDS, NOISE = 500, 150, 40, 0.25
+
+
+def categories(grid: dict[str, range]) -> list[Category]:
+    """The cells of a grid of sizes, both levels; a countdown of two terms and one-digit borrows have but one level."""
+    single = {("countdown", 2), ("sub", 1)}
+    return [
+        Category(kind, size, level)
+        for kind, sizes in grid.items()
+        for size in sizes
+        for level in ("plain", "hard")
+        if level == "plain" or (kind, size) not in single
+    ]
+
+
+def query(problem: Problem, category: Category, attacker: str, parent: str | None = None, seed: str | None = None) -> Query:
+    """The record of a problem."""
+    name = content_id(problem.prompt)
+    return Query(id=name, prompt=problem.prompt, category=str(category), attacker=attacker, parent=parent, seed=seed or name)
+
+
+def seeds(rng_seed: int, scale: float) -> Iterator[Query]:
+    """Human seed queries over the sizes people show answers for."""
+    rng = random.Random(f"seeds {rng_seed}")
+    for category in (*categories(CHECKABLE), *categories(FEW)):
+        seen = set[str]()
+        for _ in range(max(2, round(NUM_SEEDS * scale))):
+            record = query(draw(category, rng)[0], category, "seeds")
+            if record.id not in seen:
+                seen.add(record.id)
+                yield record
+
+
+def demonstrations(rng_seed: int, scale: float) -> Iterator[Example]:
+    """Human demonstrations: right on checkable sizes; on the few harder ones, a quarter with one wrong step."""
+    rng = random.Random(f"demonstrations {rng_seed}")
+    for grid in (CHECKABLE, FEW):
+        for category in categories(grid):
+            seen = set[str]()
+            count = NUM_CLEAN if grid is CHECKABLE else NUM_FEW // (category.size - grid[category.kind].start + 1)
+            for _ in range(max(4, round(count * scale))):
+                problem, text = draw(category, rng)
+                if grid is FEW and rng.random() < NOISE:
+                    text = slip(problem.kind, text, rng)
+                name = content_id(problem.prompt, text)
+                if name not in seen:
+                    seen.add(name)
+                    yield Example(id=name, prompt=problem.prompt, chosen=text, category=str(category), source="human:seed")
+
+
+def slip(kind: str, text: str, rng: random.Random) -> str:
+    """``text`` with one step's result off by one or two, as a person slips; what follows is left as it was."""
+    answer = split(kind, text)
+    if answer is None:
+        return text
+    steps = list(answer.steps)
+    index = rng.randrange(1 if kind == "countdown" else 0, len(steps))
+    body, _, result = steps[index].rpartition("=")
+    value = int(result)
+    wrong = value + rng.choice([delta for delta in (-2, -1, 1, 2) if value + delta >= 0])
+    steps[index] = f"{body}={wrong}"
+    return "".join(steps) + answer.final

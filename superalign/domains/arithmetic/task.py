@@ -1,0 +1,147 @@
+"""Arithmetic as everyone may see it: taxonomy, seeds, demonstrations, how answers and critiques are written. No truth."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from superalign.domains import Lesson, Reading, Ruling
+from superalign.domains.arithmetic import people
+from superalign.domains.arithmetic.answers import final, parse_prompt, split
+from superalign.domains.arithmetic.facts import Facts, final_text, write
+from superalign.domains.arithmetic.problems import KINDS, Category, draw
+from superalign.domains.arithmetic.tamper import tamper
+from superalign.errors import DataError
+from superalign.records import Example, Query
+
+if TYPE_CHECKING:
+    from superalign.domains import ArithmeticConfig
+
+RIGHT, WRONG = " right", " wrong"
+LARGEST = {"add": 8, "sub": 8, "mul": 7, "countdown": 6}
+"""Sizes the vocabulary and the letters allow."""
+SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
+
+
+class Arithmetic:
+    """The task."""
+
+    name = "arithmetic"
+
+    def __init__(self, config: ArithmeticConfig) -> None:
+        self.config = config
+
+    def taxonomy(self) -> Sequence[str]:
+        """Categories people made seeds for."""
+        return [str(category) for grid in (people.CHECKABLE, people.FEW) for category in people.categories(grid)]
+
+    def seeds(self) -> Iterator[Query]:
+        """The human seed queries."""
+        return people.seeds(self.config.rng_seed, self.config.scale)
+
+    def demonstrations(self) -> Iterator[Example]:
+        """The human demonstrations."""
+        return people.demonstrations(self.config.rng_seed, self.config.scale)
+
+    def category(self, prompt: str) -> str | None:
+        """Kind and size of a prompt; the level is ``hard`` where a carry can be seen to be likely.
+
+        The level of a problem depends on its solution, which this does not compute: it is read off the operands.
+        """
+        problem = parse_prompt(prompt)
+        if problem is None or problem.size < SMALLEST[problem.kind]:
+            return None
+        return str(Category(problem.kind, problem.size, _apparent_level(prompt)))
+
+    def neighbours(self, category: str) -> Sequence[str]:
+        """The same kind one size up and down, and the other level."""
+        here = Category.parse(category)
+        grid = {here.kind: range(max(SMALLEST[here.kind], here.size - 1), min(LARGEST[here.kind], here.size + 1) + 1)}
+        return [str(other) for other in people.categories(grid) if other != here]
+
+    def draw(self, category: str, rng: random.Random) -> str:
+        """A new prompt of a category."""
+        here = Category.parse(category)
+        if here.kind not in KINDS or not SMALLEST[here.kind] <= here.size <= LARGEST[here.kind]:
+            raise DataError(f"no arithmetic category {category!r}; sizes of {here.kind} go from {SMALLEST[here.kind]} to {LARGEST[here.kind]}")
+        return draw(here, rng)[0].prompt
+
+    def normalise(self, prompt: str) -> str:
+        """Kind and numbers, without the letters."""
+        problem = parse_prompt(prompt)
+        return " ".join(prompt.split()).lower() if problem is None else f"{problem.kind} {' '.join(map(str, problem.numbers))}"
+
+    def final(self, text: str) -> str | None:
+        """The answer a response ends in."""
+        return final("add", text) if " >" in text else final("countdown", text)
+
+    def critic_prompt(self, prompt: str, text: str) -> str:
+        """Query, response, and the question mark a critique follows."""
+        return f"{prompt}{text} ?"
+
+    def read(self, critique: str) -> Reading | None:
+        """The verdict of a written critique; None where it has none."""
+        kind = "add" if ":" in critique else "countdown"
+        if critique.endswith(RIGHT):
+            return Reading(verdict=True, step=None)
+        if not critique.endswith(WRONG):
+            return None
+        body = critique.removesuffix(WRONG)
+        answer = split(kind, body.partition(" >")[0])
+        steps = len(answer.steps) if answer else 0
+        return Reading(verdict=False, step=steps if " >" in body else max(0, steps - 1))
+
+    def write(self, prompt: str, text: str, ruling: Ruling) -> str | None:
+        """The answer again up to its first error, that step as it should be, and the verdict."""
+        problem = parse_prompt(prompt)
+        answer = split(problem.kind, text) if problem else None
+        if problem is None or answer is None:
+            return None
+        target = f" > {problem.numbers[-1]}" if problem.kind == "countdown" else ""
+        if ruling.right:
+            return text + target + RIGHT
+        if ruling.step is None or ruling.correction is None or ruling.step > len(answer.steps):
+            return None
+        return "".join(answer.steps[: ruling.step]) + ruling.correction + WRONG
+
+    def lessons(self, num_lessons: int, rng: random.Random) -> Iterator[Lesson]:
+        """Critiques of composed answers of every size, half of them with one error inserted at a known place."""
+        facts = Facts((row.prompt, row.chosen) for row in self.demonstrations() if self._checkable(row.category))
+        for _ in range(num_lessons):
+            kind = rng.choice(KINDS)
+            size = rng.randint(max(2, SMALLEST[kind]), LARGEST[kind])
+            problem, made = facts.compose(kind, size, rng)
+            category = f"{kind}-{size}"
+            if rng.random() < 0.5:
+                wrong = tamper(problem, made, facts, rng)
+                ruling = Ruling(right=False, step=wrong.step, correction=wrong.correction)
+                prompt, text = wrong.prompt, wrong.text
+            else:
+                ruling, prompt = Ruling(right=True), problem.prompt
+                text = made if isinstance(made, str) else _whole(problem.kind, made, problem.first)
+            critique = self.write(prompt, text, ruling)
+            if critique is not None:
+                yield Lesson(prompt=self.critic_prompt(prompt, text), critique=critique, category=category, right=ruling.right)
+
+    def _checkable(self, category: str) -> bool:
+        here = Category.parse(category)
+        return here.size in people.CHECKABLE[here.kind]
+
+
+def _whole(kind: str, chain: list[tuple[int, int, int, int, int]], first: int) -> str:
+    steps, digits = write(kind, chain, first)
+    return "".join(steps) + final_text(digits, first)
+
+
+def _apparent_level(prompt: str) -> str:
+    problem = parse_prompt(prompt)
+    if problem is None or problem.kind == "countdown":
+        *terms, target = problem.numbers if problem else (0, 0)
+        return "hard" if sum(terms) - target > max(terms) else "plain"
+    a, b = problem.numbers
+    if problem.kind == "mul":
+        return "hard" if b > 5 else "plain"
+    pairs = list(zip(str(a).zfill(len(str(b))), str(b).zfill(len(str(a))), strict=False))
+    likely = sum(int(x) + int(y) > 9 if problem.kind == "add" else int(x) < int(y) for x, y in pairs)
+    return "hard" if 2 * likely >= len(pairs) else "plain"

@@ -1,0 +1,83 @@
+"""Round 0: the base learner from the human demonstrations, the base critic from composed and tampered answers."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from pydantic import Field
+
+from superalign.artifacts import Artifact
+from superalign.config import Config
+from superalign.critics.training import lessons
+from superalign.domains import ArithmeticConfig
+from superalign.errors import PolicyError
+from superalign.learners import SftConfig
+from superalign.policy import Policy, Role
+from superalign.records import Example, Step
+
+
+class PretrainingConfig(Config):
+    """How the base policies are made."""
+
+    domain: ArithmeticConfig = ArithmeticConfig()
+    """Whose seed data they learn from."""
+    hidden: int = Field(default=128, ge=16)
+    """Width of the model."""
+    layers: int = Field(default=4, ge=1)
+    """Depth of the model."""
+    learner: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=9, batch_size=32, warmup_steps=50, save_steps=500)
+    """How the base learner is trained on the demonstrations."""
+    critic: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=1, batch_size=32, warmup_steps=50, save_steps=500)
+    """How the base critic is trained, from the base learner's weights, on the lessons."""
+    num_lessons: int = Field(default=64000, ge=1)
+    """Critiques the base critic learns from."""
+
+
+def pretrain(config: PretrainingConfig, rng_seed: int, folder: Path) -> tuple[Policy, Policy, list[Step]]:
+    """Base learner, base critic and their training logs, from nothing but the seed data; equal seeds give equal hashes on one machine.
+
+    Args:
+        config: Sizes and training settings.
+        rng_seed: Random seed of the initial weights, of the lessons and of the batches.
+        folder: Where checkpoints go; training resumes from those it finds there.
+    """
+    from superalign.domains.arithmetic.model import blank
+
+    task = config.domain.build()
+    folder.mkdir(parents=True, exist_ok=True)
+    demonstrations = Artifact.write((folder / "demonstrations.parquet").as_posix(), Example, task.demonstrations())
+    start = Policy.store("learner", blank(folder / "blank", rng_seed, config.hidden, config.layers))
+    learner, first = config.learner.build().learn(start, demonstrations, folder / "learner", rng_seed)
+    rows = {row.id: row for row in lessons(task, config.num_lessons, random.Random(f"lessons {rng_seed}"))}
+    taught = Artifact.write((folder / "lessons.parquet").as_posix(), Example, rows.values())
+    critic, second = config.critic.build().learn(learner.model_copy(update={"role": "critic"}), taught, folder / "critic", rng_seed)
+    return halve(learner, folder), halve(critic, folder), [*first, *second]
+
+
+def halve(policy: Policy, folder: Path) -> Policy:
+    """The policy with its weights rounded to 16 bits: what is shipped and registered as version 1."""
+    import torch
+
+    from superalign.engines.transformers import load
+    from superalign.learners.training import save
+
+    tokenizer, model = load(policy.path)
+    return Policy.store(policy.role, save(model.to(torch.float16), tokenizer, folder / f"half-{policy.role}"))
+
+
+def shipped() -> tuple[Policy, Policy]:
+    """The trained base learner and critic that come with the package, unpacked into the workspace's store."""
+    from superalign.domains.arithmetic.model import WEIGHTS
+
+    return _unpack("learner", WEIGHTS / "learner"), _unpack("critic", WEIGHTS / "critic")
+
+
+def _unpack(role: Role, source: Path) -> Policy:
+    if not source.is_dir():
+        raise PolicyError(f"the package ships no {role} weights; make them with `superalign bootstrap --from-scratch`")
+    temporary = Path(".superalign/work") / f"unpack-{role}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(source, temporary)
+    return Policy.store(role, temporary)

@@ -1,0 +1,53 @@
+"""Critique: what the critics say of every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from superalign.artifacts import Artifact
+from superalign.critics import ConsistencyConfig
+from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
+from superalign.policy import Policy
+from superalign.records import Critique, Query, Response
+from tasks.stage import stage
+
+CHUNK = 4096
+"""Queries whose answers are judged at a time."""
+
+
+@stage
+def critique(
+    *,
+    critic: CriticConfig,
+    engine: EngineConfig,
+    domain: DomainConfig,
+    policy: Policy,
+    queries: Artifact,
+    responses: Artifact,
+    rng_seed: int,
+    folder: str,
+) -> Artifact:
+    """Critiques by the configured critic and, beside it, always by ``consistency``."""
+    del rng_seed  # critics are asked at temperature 0
+    task = domain.build()
+    needs_weights = not isinstance(critic, ConsistencyConfig)
+    critics = [ConsistencyConfig().build(task)]
+    if needs_weights:
+        critics.append(critic.build(task, engine.build(policy.verify()), policy.md5))
+    asked = {query.id: query for query in queries.records(Query)}
+
+    def rows() -> Iterator[Critique]:
+        batch: list[tuple[Query, Response]] = []
+        seen = 0
+        for name, group in groupby(responses.records(Response), key=lambda row: row.query):
+            batch.extend((asked[name], row) for row in group)
+            seen += 1
+            if seen % CHUNK == 0:
+                for judge in critics:
+                    yield from judge.critique(batch)
+                batch = []
+        for judge in critics:
+            yield from judge.critique(batch)
+
+    return Artifact.write(f"{folder}/critiques.parquet", Critique, rows())

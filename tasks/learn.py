@@ -1,0 +1,48 @@
+"""Learn: the next learner from what was curated, the next critic from what people said."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from superalign.artifacts import Artifact
+from superalign.critics.training import from_labels, lessons
+from superalign.learners import SftConfig
+from superalign.plugins import DomainConfig, LearnerConfig
+from superalign.policy import Policy
+from superalign.records import Example, Label, Step
+from tasks.stage import Learned, stage
+
+WORK = Path(".superalign/work")
+"""Where checkpoints lie while a training runs, a folder a round."""
+
+
+@stage
+def learn(
+    *,
+    learner: LearnerConfig,
+    critic_learner: SftConfig | None,
+    num_lessons: int,
+    domain: DomainConfig,
+    policy: Policy,
+    critic: Policy,
+    examples: Artifact,
+    labels: tuple[Artifact, ...],
+    rng_seed: int,
+    folder: str,
+) -> Learned:
+    """Trains the learner, then the critic; a training cut off goes on from its last whole checkpoint."""
+    work = WORK / Path(folder).name / f"learn-{examples.md5}-{policy.md5}-{rng_seed}"
+    candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed)
+    judge = critic
+    if critic_learner is not None:
+        said = (label for artifact in labels for label in artifact.records(Label))
+        task = domain.build()
+        taught = {row.id: row for row in (*lessons(task, num_lessons, random.Random(f"lessons {folder} {rng_seed}")), *from_labels(task, said))}
+        data = Artifact.write((work / "lessons.parquet").as_posix(), Example, taught.values())
+        judge, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed)
+        steps = [*steps, *more]
+    artifact = Artifact.write(f"{folder}/training.parquet", Step, steps)
+    shutil.rmtree(work)
+    return Learned(artifact=artifact, learner=candidate, critic=judge)
