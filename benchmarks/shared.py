@@ -1,0 +1,65 @@
+"""What the benchmarks share: running the program in a workspace, and saying where a number comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = str(Path(sys.executable).with_name("superalign"))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of the program."""
+
+    command: str
+    """What was run."""
+    seconds: float
+    """Wall time of the whole process, seconds."""
+    status: int
+    """Exit code."""
+    output: str
+    """What it printed."""
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object it printed."""
+        found: dict[str, Any] = json.loads(self.output)
+        return found
+
+
+def superalign(workspace: Path, *words: str, expect: tuple[int, ...] = (0,)) -> Ran:
+    """Runs ``superalign`` in a workspace; its messages go through. SystemExit where it ends otherwise than expected."""
+    workspace.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    done = subprocess.run([PROGRAM, *words], cwd=workspace, stdout=subprocess.PIPE, text=True)
+    ran = Ran(" ".join(("superalign", *words)), time.perf_counter() - started, done.returncode, done.stdout)
+    if ran.status not in expect:
+        raise SystemExit(f"`{ran.command}` in {workspace} ended with {ran.status}, not {' or '.join(map(str, expect))}:\n{ran.output}")
+    return ran
+
+
+def circumstances() -> dict[str, str]:
+    """Machine, date and commit: what stands beside every number."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit,
+        "machine": f"{len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """A Markdown table, as docs/results.md has them."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
