@@ -9,7 +9,7 @@ import hashlib
 import os
 import types
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -72,9 +72,13 @@ class Artifact(BaseModel):
         try:
             file = pq.ParquetFile(target)
         except (pa.ArrowInvalid, OSError) as error:
-            raise ArtifactError(f"{path} is not a readable Parquet file ({error}); bring it back with `{REPAIR.format(path=path)}`") from error
+            raise ArtifactError(
+                f"{path} is not a readable Parquet file ({error}); bring it back with `{REPAIR.format(path=path)}`"
+            ) from error
         if file.schema_arrow.names != schema(record).names:
-            raise ArtifactError(f"{path} holds columns {file.schema_arrow.names}, not those of {record.kind}; bring it back with `{REPAIR.format(path=path)}`")
+            raise ArtifactError(
+                f"{path} holds columns {file.schema_arrow.names}, not those of {record.kind}; bring it back with `{REPAIR.format(path=path)}`"
+            )
         return cls(path=target.as_posix(), md5=md5_of(target), rows=file.metadata.num_rows, record=record.kind)
 
     def verify(self) -> Self:
@@ -84,7 +88,9 @@ class Artifact(BaseModel):
             raise ArtifactError(f"{self.path} is missing; bring it back with `{REPAIR.format(path=self.path)}`")
         found = md5_of(target)
         if found != self.md5:
-            raise ArtifactError(f"{self.path} is corrupted: its md5 is {found}, not {self.md5}; bring it back with `{REPAIR.format(path=self.path)}`")
+            raise ArtifactError(
+                f"{self.path} is corrupted: its md5 is {found}, not {self.md5}; bring it back with `{REPAIR.format(path=self.path)}`"
+            )
         return self
 
     def read(self, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -93,6 +99,12 @@ class Artifact(BaseModel):
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(BATCH, columns=columns):
                 yield from batch.to_pylist()
+
+    def where(self, column: str, values: Collection[str]) -> list[dict[str, Any]]:
+        """Its rows whose ``column`` is one of ``values``; the rest is never turned into Python objects."""
+        self.verify()
+        rows: list[dict[str, Any]] = pq.read_table(self.path, filters=[(column, "in", sorted(values))]).to_pylist() if values else []
+        return rows
 
     def records(self, record: type[R]) -> Iterator[R]:
         """Its rows as records, checked field by field."""

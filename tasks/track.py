@@ -267,4 +267,4 @@ def _key(name: str) -> str:
 
 
 def _where(artifact: Artifact, record: type[R], column: str, wanted: set[str]) -> Iterable[R]:
-    return (record.model_validate(row) for row in artifact.read() if row[column] in wanted)
+    return (record.model_validate(row) for row in artifact.where(column, wanted))

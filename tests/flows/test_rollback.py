@@ -75,7 +75,7 @@ def test_a_rollback_says_who_when_and_why_wherever_one_looks(history: list[Regis
     assert (done.before.learner, done.after.learner, done.after.critic) == ("learner/3", "learner/2", "critic/1")
     assert register.version("learner", 2).notes == {done.when: "from learner/3 by ada: too long"}
     assert store.client().get_model_version("learner", "2").tags[f"superalign.rollback.{done.when}"] == "from learner/3 by ada: too long"
-    assert store.client().get_model_version_by_alias("learner", "champion").version == 2
+    assert int(store.client().get_model_version_by_alias("learner", "champion").version) == 2
 
 
 def test_changes_that_no_state_has_are_recorded_before_going_back(history: list[Registered]) -> None:
@@ -83,7 +83,7 @@ def test_changes_that_no_state_has_are_recorded_before_going_back(history: list[
     done = back("learner/1")
     assert not Path(late.path).exists()
     version.restore(done.before.data)
-    assert late.verify()
+    late.verify()
 
 
 def test_a_round_that_was_under_way_is_given_up(history: list[Registered]) -> None:
@@ -204,7 +204,7 @@ def test_a_workspace_that_was_moved_goes_on(
     monkeypatch.chdir(new)
     back("learner/1")
     Path(history[0].policy.path, "config.json").write_text("?")
-    assert register.restore_policy(history[0].policy.md5).verify()
+    register.restore_policy(history[0].policy.md5).verify()
     run = track.open_round(0, "{}")
     assert store.client().get_run(run).info.artifact_uri == f"mlruns/artifacts/{run}/artifacts"
     assert Path(store.client().download_artifacts(run, "config.json")).read_text() == "{}"
