@@ -38,11 +38,14 @@ class Policy(Record):
 
     def verify(self) -> Self:
         """Itself, if the folder is there and is what the md5 says; PolicyError otherwise."""
+        repair = f"`superalign repair {self.path}`"
         if not Path(self.path).is_dir():
-            raise PolicyError(f"the {self.role}'s weights are missing: {self.path}; bring them back with `superalign repair {self.path}`")
+            raise PolicyError(f"the {self.role}'s weights are missing: {self.path}; bring them back with {repair}")
         found = folder_md5(Path(self.path))
         if found != self.md5:
-            raise PolicyError(f"the {self.role}'s weights in {self.path} are corrupted: md5 {found}, not {self.md5}; bring them back with `superalign repair {self.path}`")
+            raise PolicyError(
+                f"the {self.role}'s weights in {self.path} are corrupted: md5 {found}, not {self.md5}; bring them back with {repair}"
+            )
         return self
 
 

@@ -58,13 +58,11 @@ def pretrain(config: PretrainingConfig, rng_seed: int, folder: Path) -> tuple[Po
 
 def halve(policy: Policy, folder: Path) -> Policy:
     """The policy with its weights rounded to 16 bits: what is shipped and registered as version 1."""
-    import torch
-
     from superalign.engines.transformers import load
     from superalign.learners.training import save
 
     tokenizer, model = load(policy.path)
-    return Policy.store(policy.role, save(model.to(torch.float16), tokenizer, folder / f"half-{policy.role}"))
+    return Policy.store(policy.role, save(model.half(), tokenizer, folder / f"half-{policy.role}"))
 
 
 def shipped() -> tuple[Policy, Policy]:

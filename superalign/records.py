@@ -198,7 +198,7 @@ class Step(Record):
     """One logged training step."""
 
     kind: ClassVar[str] = "training"
-    role: Literal["learner", "critic"]
+    role: Literal["learner", "critic", "attacker"]
     """Which policy was trained."""
     phase: str
     """``sft`` or ``dpo``."""

@@ -39,11 +39,9 @@ def critique(
 
     def rows() -> Iterator[Critique]:
         batch: list[tuple[Query, Response]] = []
-        seen = 0
-        for name, group in groupby(responses.records(Response), key=lambda row: row.query):
+        for number, (name, group) in enumerate(groupby(responses.records(Response), key=lambda row: row.query), start=1):
             batch.extend((asked[name], row) for row in group)
-            seen += 1
-            if seen % CHUNK == 0:
+            if number % CHUNK == 0:
                 for judge in critics:
                     yield from judge.critique(batch)
                 batch = []

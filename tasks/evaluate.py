@@ -103,7 +103,9 @@ class Exam:
                 unique=len({self.task.final(row.text) or row.text for row in completions}),
             )
 
-    def attacked(self, asked: Sequence[Query], policy: Policy, responses: Artifact, critiques: Artifact, critic: CriticConfig) -> Iterator[Outcome]:
+    def attacked(
+        self, asked: Sequence[Query], policy: Policy, responses: Artifact, critiques: Artifact, critic: CriticConfig
+    ) -> Iterator[Outcome]:
         """How the champion did on the round's attacks: the answers and critiques the round recorded, marked by the truth."""
         wanted = {query.id: query for query in asked}
         scores = {row.response: row.score for row in critiques.records(Critique) if row.critic == critic.type}

@@ -11,7 +11,7 @@ from superalign.critics.training import from_labels, lessons
 from superalign.learners import SftConfig
 from superalign.plugins import DomainConfig, LearnerConfig
 from superalign.policy import Policy
-from superalign.records import Example, Label, Step
+from superalign.records import Example, Label, Step, content_id
 from tasks.stage import Learned, stage
 
 WORK = Path(".superalign/work")
@@ -33,13 +33,16 @@ def learn(
     folder: str,
 ) -> Learned:
     """Trains the learner, then the critic; a training cut off goes on from its last whole checkpoint."""
-    work = WORK / Path(folder).name / f"learn-{examples.md5}-{policy.md5}-{rng_seed}"
+    md5s = (policy.md5, critic.md5, examples.md5, *(label.md5 for label in labels))
+    key = content_id(learner, critic_learner, num_lessons, rng_seed, *md5s)
+    work = WORK / Path(folder).name / f"learn-{key}"
     candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed)
     judge = critic
     if critic_learner is not None:
         said = (label for artifact in labels for label in artifact.records(Label))
         task = domain.build()
-        taught = {row.id: row for row in (*lessons(task, num_lessons, random.Random(f"lessons {folder} {rng_seed}")), *from_labels(task, said))}
+        made = lessons(task, num_lessons, random.Random(f"lessons {folder} {rng_seed}"))
+        taught = {row.id: row for row in (*made, *from_labels(task, said))}
         data = Artifact.write((work / "lessons.parquet").as_posix(), Example, taught.values())
         judge, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed)
         steps = [*steps, *more]

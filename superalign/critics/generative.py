@@ -45,7 +45,15 @@ class Generative:
         if reading is None:
             error = "the critique has no verdict" if written.finished else "the critique did not end within critic.max_tokens"
             return Critique(
-                id=name, response=response.id, critic="generative", policy=self.policy, text=text, verdict=None, score=0.5, confidence=0, error=error
+                id=name,
+                response=response.id,
+                critic="generative",
+                policy=self.policy,
+                text=text,
+                verdict=None,
+                score=0.5,
+                confidence=0,
+                error=error,
             )
         confidence = math.exp(math.fsum(written.logprobs))
         score = confidence if reading.verdict else 1 - confidence

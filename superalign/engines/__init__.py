@@ -52,7 +52,9 @@ class Engine(Protocol):
     name: str
     """Engine and version, recorded with every response."""
 
-    def generate(self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None) -> list[list[Completion]]:
+    def generate(
+        self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
         """``sampling.num_samples`` completions a prompt, in the order of the prompts; EngineError where it cannot.
 
         ``drafts`` are what the greedy answers may well be: an engine may check them in one pass instead of writing them

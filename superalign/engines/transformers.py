@@ -39,11 +39,13 @@ class Transformers:
         self.tokenizer, self.model = load(policy.path)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         self.device = torch.device(device)
-        self.model.to(self.device).eval()
+        self.model.eval().to(device=self.device)
         self.end = self.tokenizer.eos_token_id
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None) -> list[list[Completion]]:
+    def generate(
+        self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
+    ) -> list[list[Completion]]:
         """Completions of each prompt; see ``Engine.generate``. Equal inputs and seed give equal text on one machine."""
         encoded = self._encode(prompts, sampling)
         rows: list[list[Row]] = [[] for _ in prompts]
@@ -145,7 +147,7 @@ class Transformers:
         finished = row.tokens[-1] == self.end
         body = row.tokens[:-1] if finished else row.tokens
         return Completion(
-            text=self.tokenizer.decode(body, skip_special_tokens=True),
+            text=str(self.tokenizer.decode(body, skip_special_tokens=True)),
             num_tokens=len(row.tokens),
             logprobs=tuple(min(0.0, value) for value in row.logprobs),
             finished=finished,
@@ -161,7 +163,9 @@ def load(path: str) -> tuple[transformers.PreTrainedTokenizerBase, transformers.
         model = transformers.AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         where = "folder" if Path(path).is_dir() else "model"
-        raise PolicyError(f"the {where} {path!r} cannot be loaded ({str(error).splitlines()[0]}); name a folder with safetensors, or a cached hub id") from error
+        raise PolicyError(
+            f"the {where} {path!r} cannot be loaded ({str(error).splitlines()[0]}); name a folder with safetensors, or a cached hub id"
+        ) from error
     if tokenizer.eos_token_id is None:
         raise PolicyError(f"the tokenizer of {path!r} has no end token; add one to its tokenizer_config.json")
     return tokenizer, model

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.artifacts import Artifact
+from superalign.engines.transformers import load
 from superalign.errors import DataError
 from superalign.learners import sft, training
 from superalign.policy import Policy
@@ -29,16 +30,22 @@ class Dpo:
         config = self.config
         pairs = [{"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected} for row in training.examples(data) if row.rejected]
         if not pairs:
-            raise DataError("there is no preference to learn from: no answer was rejected; use learner.type=sft, or raise sampling.num_samples")
+            raise DataError(
+                "there is no preference to learn from: no answer was rejected; use learner.type=sft, or raise sampling.num_samples"
+            )
         tokenizer, model = training.weights(config, policy)
         rows = [{"prompt": row.prompt, "completion": row.chosen} for row in training.examples(data)]
-        middle, first = training.run(lambda: sft.trainer(config, model, tokenizer, rows, folder / "sft", rng_seed), folder / "sft", policy.role, "sft")
-        tokenizer, model = training.load(str(middle))
-        end, second = training.run(lambda: self._trainer(model, tokenizer, pairs, folder / "dpo", rng_seed), folder / "dpo", policy.role, "dpo")
+        middle, first = training.run(
+            lambda: sft.trainer(config, model, tokenizer, rows, folder / "sft", rng_seed), folder / "sft", policy.role, "sft"
+        )
+        tokenizer, model = load(str(middle))
+        end, second = training.run(
+            lambda: self._trainer(model, tokenizer, pairs, folder / "dpo", rng_seed), folder / "dpo", policy.role, "dpo"
+        )
         return training.finish(policy.role, end, [*first, *second])
 
     def _trainer(self, model: Any, tokenizer: Any, pairs: list[dict[str, Any]], folder: Path, rng_seed: int) -> Any:
-        from datasets import Dataset
+        from datasets import Dataset  # type: ignore[import-untyped]
         from trl import DPOConfig, DPOTrainer
 
         config = self.config

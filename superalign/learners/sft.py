@@ -31,7 +31,7 @@ class Sft:
 
 def trainer(config: TrainingConfig, model: Any, tokenizer: Any, rows: list[dict[str, str]], folder: Path, rng_seed: int) -> Any:
     """TRL's trainer over prompt-completion rows; the loss is on the completion and its end token."""
-    from datasets import Dataset
+    from datasets import Dataset  # type: ignore[import-untyped]
     from trl import SFTConfig, SFTTrainer
 
     if not rows:
@@ -39,11 +39,14 @@ def trainer(config: TrainingConfig, model: Any, tokenizer: Any, rows: list[dict[
     prompts = tokenizer([row["prompt"] for row in rows], add_special_tokens=False)["input_ids"]
     completions = tokenizer([row["completion"] for row in rows], add_special_tokens=False)["input_ids"]
     ended = [ids if ids and ids[-1] == tokenizer.eos_token_id else [*ids, tokenizer.eos_token_id] for ids in completions]
+    lengths = [len(prompt) + len(completion) for prompt, completion in zip(prompts, ended, strict=True)]
+    order = training.arrange(lengths, config.batch_size, config.epochs, rng_seed)
     dataset = Dataset.from_dict(
         {
-            "input_ids": [prompt + completion for prompt, completion in zip(prompts, ended, strict=True)],
-            "completion_mask": [[0] * len(prompt) + [1] * len(completion) for prompt, completion in zip(prompts, ended, strict=True)],
+            "input_ids": [prompts[row] + ended[row] for row in order],
+            "completion_mask": [[0] * len(prompts[row]) + [1] * len(ended[row]) for row in order],
         }
     )
-    settings = SFTConfig(**training.arguments(config, folder, rng_seed), completion_only_loss=True, max_length=None, packing=False)
+    arguments = training.arguments(config, folder, rng_seed) | {"num_train_epochs": 1, "train_sampling_strategy": "sequential"}
+    settings = SFTConfig(**arguments, completion_only_loss=True, max_length=None, packing=False)
     return SFTTrainer(model=model, args=settings, train_dataset=dataset, processing_class=tokenizer)

@@ -64,7 +64,9 @@ class Arithmetic:
         """A new prompt of a category."""
         here = Category.parse(category)
         if here.kind not in KINDS or not SMALLEST[here.kind] <= here.size <= LARGEST[here.kind]:
-            raise DataError(f"no arithmetic category {category!r}; sizes of {here.kind} go from {SMALLEST[here.kind]} to {LARGEST[here.kind]}")
+            raise DataError(
+                f"no arithmetic category {category!r}; sizes of {here.kind} go from {SMALLEST[here.kind]} to {LARGEST[here.kind]}"
+            )
         return draw(here, rng)[0].prompt
 
     def normalise(self, prompt: str) -> str:

@@ -1,0 +1,149 @@
+"""Laws of the arithmetic domain: what people see, what is true, and what the critic is taught."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from superalign.domains import ArithmeticConfig, Ruling
+from superalign.domains.arithmetic import people
+from superalign.domains.arithmetic.answers import parse_prompt, split
+from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw, solution
+from superalign.domains.arithmetic.task import LARGEST, Arithmetic
+from superalign.domains.arithmetic.truth import GRID, ArithmeticTruth
+from superalign.errors import DataError
+
+CONFIG = ArithmeticConfig(scale=0.1)
+EVERY = [Category(kind, size, level) for kind in KINDS for size in range(3, LARGEST[kind] + 1) for level in ("plain", "hard")]
+
+
+@pytest.fixture(scope="module")
+def task() -> Arithmetic:
+    return Arithmetic(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def truth() -> ArithmeticTruth:
+    return ArithmeticTruth(CONFIG)
+
+
+@pytest.mark.parametrize("category", EVERY, ids=str)
+def test_a_problem_is_read_as_it_was_written_and_its_solution_is_true(category: Category, truth: ArithmeticTruth) -> None:
+    rng = random.Random(str(category))
+    for _ in range(20):
+        problem, text = draw(category, rng)
+        assert parse_prompt(problem.prompt) == problem
+        assert truth.verify(problem.prompt, text) == Ruling(right=True)
+
+
+@pytest.mark.parametrize("category", EVERY, ids=str)
+def test_any_changed_digit_makes_a_right_answer_wrong(category: Category, truth: ArithmeticTruth) -> None:
+    rng = random.Random(str(category))
+    problem, text = draw(category, rng)
+    for place, letter in enumerate(text):
+        if letter.isdigit():
+            changed = text[:place] + str((int(letter) + 1) % 10) + text[place + 1 :]
+            assert not truth.verify(problem.prompt, changed).right
+
+
+def test_the_final_answer_equals_pythons_own_arithmetic(task: Arithmetic) -> None:
+    for problem, value in ((Problem("add", (4738, 925)), 5663), (Problem("sub", (4738, 925)), 3813), (Problem("mul", (4738, 9)), 42642)):
+        assert task.final(solution(problem)) == str(value)
+
+
+def test_a_correction_put_in_place_moves_the_first_error_on_or_ends_it(truth: ArithmeticTruth) -> None:
+    rng = random.Random(0)
+    for category in EVERY:
+        problem, text = draw(category, rng)
+        wrong = people.slip(problem.kind, text, rng)
+        ruling = truth.verify(problem.prompt, wrong)
+        answer = split(problem.kind, wrong)
+        assert answer is not None
+        assert ruling.step is not None
+        assert ruling.correction is not None
+        steps = [*answer.steps[: ruling.step], ruling.correction, *answer.steps[ruling.step + 1 :]]
+        mended = truth.verify(problem.prompt, "".join(steps) + answer.final)
+        assert mended.right or (mended.step or 0) > ruling.step
+
+
+def test_fudging_a_countdown_is_found_out(truth: ArithmeticTruth) -> None:
+    prompt = "countdown 9 4 4 > 1 :"
+    assert truth.verify(prompt, " 9-4=5-4=1").right
+    assert truth.verify(prompt, " 9+4=13-4=1") == Ruling(right=False, step=2, correction="-4=9")
+    assert truth.verify(prompt, " 9-4=5+4=9") == Ruling(right=False, step=3, correction=" > 1")
+    assert not truth.verify(prompt, " 9-8=1").right
+
+
+@pytest.mark.parametrize("text", ["", " ", "12", " a:1+1", "\x00", " > ", "countdown", " 9" * 500, " a:0+0+0=0 >" + " a:0" * 99])
+def test_no_answer_however_odd_is_right_or_an_exception(text: str, truth: ArithmeticTruth, task: Arithmetic) -> None:
+    assert not truth.verify("add b9 a5 + B1 A0 =", text).right
+    assert not truth.verify("countdown 9 4 4 > 1 :", text).right
+    task.final(text)
+    task.read(text)
+
+
+def test_what_is_not_a_problem_has_no_category_and_cannot_be_verified(task: Arithmetic, truth: ArithmeticTruth) -> None:
+    for prompt in ("", "hello", "add 12 + 13 =", "add b1 a2 + C1 A3 =", "mul b1 a2 *x =", "countdown 1 2 > :", "add" + " a1" * 200):
+        assert task.category(prompt) is None
+        with pytest.raises(DataError, match="not an arithmetic problem"):
+            truth.verify(prompt, " a:1+1+0=2 > a:2")
+
+
+def test_the_two_halves_of_the_benchmark_and_what_people_showed_are_disjoint(task: Arithmetic, truth: ArithmeticTruth) -> None:
+    gate, reported = ({task.normalise(query.prompt) for query in truth.benchmark(part)} for part in ("gate", "benchmark"))
+    shown = {task.normalise(row.prompt) for row in (*task.seeds(), *task.demonstrations())}
+    assert gate
+    assert not gate & reported
+    assert not (gate | reported) & shown
+
+
+def test_the_benchmark_holds_sizes_nobody_showed(truth: ArithmeticTruth, task: Arithmetic) -> None:
+    shown = {row.category.rpartition("-")[0] for row in task.demonstrations()}
+    asked = {query.category.rpartition("-")[0] for query in truth.benchmark("gate")}
+    assert {f"{kind}-{max(sizes)}" for kind, sizes in GRID.items()} == asked - shown
+
+
+def test_easy_demonstrations_are_right_and_a_quarter_of_the_harder_ones_is_not(truth: ArithmeticTruth) -> None:
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for row in people.demonstrations(0, 1.0):
+        category = Category.parse(row.category)
+        right[category.size in people.CHECKABLE[category.kind]].append(truth.verify(row.prompt, row.chosen).right)
+    assert all(right[True])
+    assert 0.65 < sum(right[False]) / len(right[False]) < 0.85
+
+
+def test_seed_data_depends_on_its_seed_alone() -> None:
+    assert list(people.demonstrations(3, 0.05)) == list(people.demonstrations(3, 0.05)) != list(people.demonstrations(4, 0.05))
+
+
+def test_every_lesson_says_what_is_true_although_no_truth_was_asked(truth: ArithmeticTruth) -> None:
+    task = Arithmetic(ArithmeticConfig())
+    for lesson in task.lessons(600, random.Random(1)):
+        cut = lesson.prompt.index(" :" if lesson.prompt.startswith("countdown") else " =") + 2
+        prompt, text = lesson.prompt[:cut], lesson.prompt[cut:].removesuffix(" ?")
+        ruling = truth.verify(prompt, text)
+        assert ruling.right == lesson.right
+        assert task.write(prompt, text, ruling) == lesson.critique
+        reading = task.read(lesson.critique)
+        assert reading is not None
+        assert (reading.verdict, reading.step) == (ruling.right, ruling.step)
+
+
+def test_a_critique_without_a_verdict_says_nothing(task: Arithmetic) -> None:
+    assert task.read(" a:1+1+0=2") is None
+    assert task.read("") is None
+
+
+def test_drawing_gives_the_category_that_was_asked_for(task: Arithmetic) -> None:
+    rng = random.Random(0)
+    for category in task.taxonomy():
+        drawn = task.category(task.draw(category, rng))
+        assert drawn is not None
+        assert drawn.rpartition("-")[0] == category.rpartition("-")[0]
+    with pytest.raises(DataError, match="no arithmetic category"):
+        task.draw("add-40-plain", rng)
+
+
+def test_letters_do_not_make_another_problem(task: Arithmetic) -> None:
+    assert task.normalise("add b1 a2 + B1 A3 =") == task.normalise("add h1 g2 + H1 G3 =")
