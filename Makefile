@@ -35,7 +35,7 @@ test: setup ## Runs the tests
 static: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 check: static test ## Format, lint, types, import contracts, tests

@@ -48,10 +48,10 @@ def campaign(workspace: Path, recipe: str, rounds: int, seed: int) -> dict[str, 
     superalign(workspace, "bootstrap")
     # A failed gate (exit code 3) is a result here, and the naive recipe's is to be one.
     ran = superalign(workspace, "run", recipe, "--rounds", str(rounds), f"rng_seed={seed}", "--json", expect=(0, 3))
-    found, champion = ran.json, None
+    found, champion = ran.json, float("nan")
     for each in found["rounds"]:
-        before, after = (each["benchmark"] or {}).get("before"), (each["benchmark"] or {}).get("after")
-        champion = after["mean"] if each["learner"]["promoted"] else before["mean"] if before else champion
+        if measured := each["benchmark"]:
+            champion = measured["after" if each["learner"]["promoted"] else "before"]["mean"]
         each["champion_accuracy"] = champion
     return {"seed": seed, "recipe": recipe, "seconds": ran.seconds, **found}
 

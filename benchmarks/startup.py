@@ -60,15 +60,10 @@ def measure(workspace: Path, times: int) -> Iterator[Figure]:
 def rollbacks(workspace: Path, times: int) -> Iterator[Figure]:
     """Rollback to the base, and back to the champion."""
     champion = superalign(workspace, "status", "--json").json["champion"]
-    for version in ("learner/1", champion):
-        ran = []
-        for _ in range(times):
-            ran.append(superalign(workspace, "rollback", version, "--reason", "benchmark"))
-            if version != champion:
-                superalign(workspace, "rollback", champion, "--reason", "benchmark")
-            else:
-                superalign(workspace, "rollback", "learner/1", "--reason", "benchmark")
-        yield median(f"rollback to {version}", 3.0, ran)
+    versions = ("learner/1", champion)
+    ran = [(name, superalign(workspace, "rollback", name, "--reason", "benchmark")) for _ in range(times) for name in versions]
+    for version in versions:
+        yield median(f"rollback to {version}", 3.0, [each for name, each in ran if name == version])
 
 
 def orchestration(workspace: Path) -> Figure:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from flows.cli.parser import parse
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,3 +68,14 @@ def test_every_link_in_a_document_leads_somewhere(document: Path) -> None:
 def test_every_source_file_a_document_names_exists(document: Path) -> None:
     named = set(re.findall(r"`((?:superalign|tasks|flows|tests|infra|benchmarks|docs)/[\w./-]+)`", document.read_text()))
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "infra" / "README.md", ROOT / "infra" / "compose.yaml"], ids=lambda path: path.name
+)
+def test_every_command_a_document_shows_is_one_the_program_takes(document: Path) -> None:
+    shown = re.findall(r"^(?:    |#.* worker |    kubectl .* -- )(superalign [^#`\n]*)", document.read_text(), re.MULTILINE)
+    for command in shown:
+        words = shlex.split(command)[1:]
+        if words != ["--help"]:
+            assert parse(words).call
