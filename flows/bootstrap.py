@@ -12,13 +12,14 @@ from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.errors import ArtifactError
 from superalign.journal import Change, RoundRecord
+from superalign.pretraining import PretrainingConfig
 from superalign.recipe import RoundConfig
-from superalign.records import Critique, Query, Response
+from superalign.records import Critique, Query, Record, Response
 from tasks import measure, register, version
-from tasks.pretrain import Base, pretrain
+from tasks.pretrain import pretrain
 from tasks.register import Provenance
 from tasks.seed import seed
-from tasks.stage import ledger, sweep
+from tasks.stage import Learned, ledger, sweep
 
 FOLDER = "data/rounds/0000"
 
@@ -26,12 +27,12 @@ seed_data = ledger(seed, "seed data")
 
 
 @flow(name="bootstrap")
-def bootstrap(config: RoundConfig, scratch: bool = False) -> None:
+def bootstrap(config: RoundConfig, pretraining: PretrainingConfig | None = None) -> None:
     """Makes round 0, or completes it; nothing happens where it is complete.
 
     Args:
         config: Whose domain, engine and evaluation are used.
-        scratch: Whether the base policies are trained anew.
+        pretraining: How the base policies are trained; None takes those that come with the package.
     """
     with journal.lock(0):
         known = journal.read(0)
@@ -40,7 +41,7 @@ def bootstrap(config: RoundConfig, scratch: bool = False) -> None:
         version.initialise()
         make_data(config)
         sweep(FOLDER)
-        base = pretrain(domain=config.domain, scratch=scratch, rng_seed=config.rng_seed, folder=FOLDER)
+        base = pretrain(config=pretraining, rng_seed=config.rng_seed, folder=FOLDER)
         progress = Progress.begin(config, known or _record(config, base))
         finish(progress, base, look(progress, base))
 
@@ -61,10 +62,10 @@ def make_data(config: RoundConfig) -> None:
         )
 
 
-def look(progress: Progress, base: Base) -> Artifact:
+def look(progress: Progress, base: Learned) -> Artifact:
     """The base learner and critic on the held-out benchmark; there are no attacks yet."""
     config, held_out = progress.config, progress.record.inputs
-    nothing = {"queries": Query, "responses": Response, "critiques": Critique}
+    nothing: dict[str, type[Record]] = {"queries": Query, "responses": Response, "critiques": Critique}
     asked = {name: Artifact.write(f"{FOLDER}/{name}.parquet", record, ()) for name, record in nothing.items()}
     outcomes: Artifact = progress.run(
         evaluate,
@@ -84,7 +85,7 @@ def look(progress: Progress, base: Base) -> Artifact:
     return outcomes
 
 
-def finish(progress: Progress, base: Base, outcomes: Artifact) -> None:
+def finish(progress: Progress, base: Learned, outcomes: Artifact) -> None:
     """Registers both policies as version 1 and champion."""
     found = measure.summary(outcomes, progress.config.evaluation, progress.rng_seed)
     progress.note(data=snapshot(), benchmark=measure.benchmark(found))
@@ -99,8 +100,7 @@ def finish(progress: Progress, base: Base, outcomes: Artifact) -> None:
     progress.note(status="finished", ended=journal.now())
 
 
-def _record(config: RoundConfig, base: Base) -> RoundRecord:
-    first = {name: Change(before=f"{name}/1", after=f"{name}/1", promoted=True) for name in ("learner", "critic")}
+def _record(config: RoundConfig, base: Learned) -> RoundRecord:
     policies = {"learner": base.learner, "critic": base.critic, "base_learner": base.learner, "base_critic": base.critic}
     return RoundRecord(
         round=0,
@@ -111,5 +111,7 @@ def _record(config: RoundConfig, base: Base) -> RoundRecord:
         started=journal.now(),
         inputs=inputs(),
         policies=policies,
-        **first,
+        artifacts={"learn": base.artifact},
+        learner=Change(before="learner/1", after="learner/1", promoted=True),
+        critic=Change(before="critic/1", after="critic/1", promoted=True),
     )

@@ -1,4 +1,4 @@
-"""Compare: what two versions of the learner differ in: held-out answers problem by problem, configuration, data. It reads and never writes."""
+"""Compare: in what two versions of the learner differ: held-out answers problem by problem, configuration, data. It only reads."""
 
 from __future__ import annotations
 

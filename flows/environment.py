@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows import servers
-from superalign.errors import LedgerError
+from superalign.errors import LedgerError, SuperalignError
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -56,3 +58,23 @@ def prepare() -> None:
         os.environ["PREFECT_API_URL"] = url
     if url := os.environ.get("PREFECT_API_URL"):
         servers.check("Prefect", url)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns what Prefect's client raises when its server cannot be reached into a LedgerError."""
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        yield
+    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+        raise LedgerError(_down(error)) from error
+    except RuntimeError as error:
+        if "ephemeral" in str(error).lower() or ("connect" in str(error).lower() and not isinstance(error, SuperalignError)):
+            raise LedgerError(_down(error)) from error
+        raise
+
+
+def _down(error: Exception) -> str:
+    return f"Prefect's server cannot be reached ({error}); nothing is lost: run the same command again, or start one with `superalign up`"

@@ -24,6 +24,8 @@ R = TypeVar("R", bound=Record)
 
 FIRST = ("validate", "quarantine", "curate")
 """Where a training row is looked for: what was trained on, what was kept out, and what either was chosen from."""
+SEEDS = ("queries", "added.queries")
+"""Inputs of a round that queries descend from; the held-out ones beside them are never opened."""
 
 
 class Node(Entry):
@@ -113,6 +115,8 @@ class Trace(Entry):
     """The answer that was chosen, or was asked for."""
     rejected: Answer | None
     """The answer that was rejected."""
+    origin: Artifact | None
+    """The file a person's own example was read from."""
     line: tuple[Asked, ...]
     """The query, its parent, and so on to the seed."""
 
@@ -141,16 +145,20 @@ def trace(number: int, identity: str) -> Trace:
     if not line:
         raise DataError(f"there is no round {number}; `superalign rounds` lists those there are")
     record = line[0]
-    example = next(
-        (row for stage in FIRST for row in _rows(record, stage, Quarantined if stage == "quarantine" else Example, "id", {identity})), None
-    )
-    if example is not None:
-        chosen, rejected = _answer(line, example.chosen_response), _answer(line, example.rejected_response)
-        return Trace(round=number, example=_plain(example), chosen=chosen, rejected=rejected, line=tuple(_ancestors(line, example.query)))
-    if (answer := _answer(line[:1], identity)) is not None:
-        return Trace(round=number, example=None, chosen=answer, rejected=None, line=tuple(_ancestors(line, answer.response.query)))
-    if asked := tuple(_ancestors(line, identity)):
-        return Trace(round=number, example=None, chosen=None, rejected=None, line=asked)
+    kinds: dict[str, type[Example]] = {stage: Quarantined if stage == "quarantine" else Example for stage in FIRST}
+    for stage, kind in kinds.items():
+        for example in _rows(record, stage, kind, "id", {identity}):
+            return Trace(
+                round=number,
+                example=_plain(example),
+                chosen=_answer(line, example.chosen_response),
+                rejected=_answer(line, example.rejected_response),
+                origin=_origin(record, example),
+                line=tuple(_ancestors(line, example.query)),
+            )
+    answer = _answer(line[:1], identity)
+    if asked := tuple(_ancestors(line, answer.response.query if answer else identity)):
+        return Trace(round=number, example=None, chosen=answer, rejected=None, origin=None, line=asked)
     raise DataError(
         f"round {number} has no training row, response or query with the id {identity}; `superalign show {number}` lists its rows"
     )
@@ -235,10 +243,16 @@ def _asked(line: list[RoundRecord], identity: str) -> Asked | None:
         for query in _rows(record, "attack", Query, "id", {identity}):
             return Asked(round=record.round, query=query)
     for record in line:
-        for artifact in record.inputs.values():
-            if artifact.record == Query.kind and (found := next(read(artifact, Query, "id", {identity}), None)) is not None:
-                return Asked(round=None, query=found)
+        for artifact in (record.inputs[name] for name in SEEDS if name in record.inputs):
+            for query in read(artifact, Query, "id", {identity}):
+                return Asked(round=None, query=query)
     return None
+
+
+def _origin(record: RoundRecord, example: Example) -> Artifact | None:
+    """The file a person's own example was read from."""
+    given = (artifact for artifact in record.inputs.values() if artifact.record == Example.kind)
+    return next((artifact for artifact in given if any(read(artifact, Example, "id", {example.id}))), None)
 
 
 def _wrote(md5: str) -> str | None:

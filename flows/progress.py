@@ -69,6 +69,14 @@ class Progress:
         line = journal.line(self.record.parent)
         return tuple(record.artifacts[stage] for record in line if record.status == "finished" and stage in record.artifacts)
 
+    @property
+    def measured(self) -> Artifact | None:
+        """Outcomes of the last finished round, which hold the champion's, where they were measured as this round measures."""
+        line = [record for record in journal.line(self.record.parent) if record.status == "finished" and "evaluate" in record.artifacts]
+        now = self.record.config
+        alike = line and all(line[-1].config[key] == now[key] for key in ("evaluation", "engine", "domain"))
+        return line[-1].artifacts["evaluate"] if alike else None
+
     def added(self, kind: str) -> Artifact | None:
         """What a team added of this kind."""
         return self.record.inputs.get(f"added.{kind}")

@@ -42,14 +42,23 @@ def load(model: type[C], recipe: str, overrides: Sequence[str] = (), folder: Pat
     """
     file = find(recipe, folder)
     settings = merge(model().model_dump(mode="json"), read_file(file))
-    for path, value in sorted(map(read_pair, overrides), key=lambda pair: pair[0][-1] != "type"):
-        settings = _put(settings, path, value)
     if "recipe" in model.model_fields:
         settings["recipe"] = file.stem
+    return _fill(model, settings, overrides, f"recipe {recipe}")
+
+
+def override(config: C, overrides: Sequence[str]) -> C:
+    """A configuration with ``key=value`` overrides over it; ConfigError as ``load`` raises."""
+    return _fill(type(config), config.model_dump(mode="json"), overrides, type(config).__name__)
+
+
+def _fill(model: type[C], settings: Any, overrides: Sequence[str], what: str) -> C:
+    for path, value in sorted(map(read_pair, overrides), key=lambda pair: pair[0][-1] != "type"):
+        settings = _put(settings, path, value)
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(f"recipe {recipe}: {explain(model, settings, error)}") from error
+        raise ConfigError(f"{what}: {explain(model, settings, error)}") from error
 
 
 def find(recipe: str, folder: Path | None) -> Path:

@@ -230,7 +230,7 @@ def lock(number: int) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BusyError(_busy()) from error
+            raise BusyError(busy()) from error
         tell(number)
         try:
             yield
@@ -263,7 +263,8 @@ def _holder() -> dict[str, int]:
     return found
 
 
-def _busy() -> str:
+def busy() -> str:
+    """Why a second round cannot begin, with the running round's number."""
     holder = _holder()
     what = f"round {holder['round']} runs (process {holder['pid']})" if holder else "a round is just beginning"
     return f"{what} in this workspace; wait for it, follow it with `superalign status`, or use another --workspace"

@@ -1,30 +1,23 @@
-"""Pretrain: the base learner and the base critic, unpacked or trained from the seed data."""
+"""Pretrain: the base learner and the base critic, unpacked as they are shipped or trained from the seed data."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from superalign.domains import DomainConfig
-from superalign.policy import Policy
-from tasks.stage import Result, stage
-
-
-class Base(Result):
-    """What every round descends from."""
-
-    learner: Policy
-    """The base learner."""
-    critic: Policy
-    """The base critic."""
+from superalign.artifacts import Artifact
+from superalign.pretraining import PretrainingConfig
+from superalign.records import Step
+from tasks.stage import Learned, stage
 
 
 @stage
-def pretrain(*, domain: DomainConfig, scratch: bool, rng_seed: int, folder: str) -> Base:
-    """The shipped base policies, or the same trained anew."""
+def pretrain(*, config: PretrainingConfig | None, rng_seed: int, folder: str) -> Learned:
+    """The policies every round descends from; without a configuration those that come with the package."""
     from superalign import pretraining
 
-    if scratch:
-        learner, critic = pretraining.pretrain(domain, rng_seed, Path(".superalign/work") / folder)
-    else:
+    if config is None:
         learner, critic = pretraining.shipped()
-    return Base(learner=learner, critic=critic)
+        steps: list[Step] = []
+    else:
+        learner, critic, steps = pretraining.pretrain(config, rng_seed, Path(".superalign/work") / folder)
+    return Learned(artifact=Artifact.write(f"{folder}/training.parquet", Step, steps), learner=learner, critic=critic)

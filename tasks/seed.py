@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from superalign.artifacts import Artifact
-from superalign.domains import DomainConfig
+from superalign.plugins import DomainConfig
 from superalign.records import Example, Fingerprint, Query
 from superalign.validation.contamination import fingerprint
 

@@ -1,0 +1,69 @@
+"""The command `superalign`: words -> configuration -> flow -> what a person sees. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+
+from superalign.errors import SuperalignError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code: 0 done, 1 failed, 2 a bad call, recipe or file, 3 a gate failed."""
+    from flows.cli.parser import parse
+
+    sys.excepthook = unexpected
+    options = parse(words)
+    module, _, name = str(options.call).partition(":")
+    try:
+        enter(options.workspace)
+        code: int = getattr(import_module(f"flows.cli.{module}"), name)(options)
+        sys.stdout.flush()
+    except SuperalignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: nothing is left to say
+        return 1
+    return code
+
+
+def enter(workspace: str) -> None:
+    """Makes the workspace the current directory, and completes a rollback that was killed there."""
+    folder = Path(workspace)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
+    except OSError as error:
+        from superalign.errors import DataError
+
+        raise DataError(f"--workspace {workspace} cannot be used ({error.strerror}); name a folder that can be written") from error
+    if Path(".superalign").is_dir():
+        from flows.rollback import resume
+
+        resume()
+
+
+def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody foresaw: one line for the person, the whole of it in a file."""
+    log = Path(".superalign/logs/errors.log")
+    text = "".join(traceback.format_exception(kind, error, trace))
+    first = str(error).strip().splitlines()[:1]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{' '.join(sys.argv)}\n{text}\n")
+        where = f"the whole of it is in {log}"
+    except OSError:
+        where = text
+    print(
+        f"error: {kind.__name__}: {first[0] if first else ''}; {where}; finished stages are kept: the same command resumes", file=sys.stderr
+    )

@@ -1,0 +1,136 @@
+"""The command's words."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+SETTINGS = "a recipe's name or file (default: default), and overrides, for example learner.epochs=2"
+
+
+class Words(argparse.ArgumentParser):
+    """A parser whose errors read as all others do."""
+
+    def error(self, message: str) -> Any:
+        """Says what is wrong and ends with exit code 2."""
+        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of a call; ``call`` names the function that serves it."""
+    parser = Words(prog="superalign", description="The attacker-learner-critic loop: every round versioned, gated and measured.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_rounds, _looks, _keeps, _serves, _people):
+        add(Adder(commands))
+    return parser.parse_args(words)
+
+
+class Adder:
+    """Adds a command with the options that all of them have."""
+
+    def __init__(self, commands: Any) -> None:
+        self.commands = commands
+
+    def __call__(self, name: str, call: str, help_: str) -> argparse.ArgumentParser:
+        """A command called ``name``, served by ``call`` (``module:function`` in this folder)."""
+        command: argparse.ArgumentParser = self.commands.add_parser(name, help=help_, description=f"{help_[:1].upper()}{help_[1:]}.")
+        command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+        command.add_argument("--workspace", default=".", metavar="DIR", help="folder of data/, mlruns/ and .superalign/ (default: here)")
+        command.set_defaults(call=call)
+        return command
+
+
+class _Version(argparse.Action):
+    """Prints the installed version, which is looked up only where it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Prints it and ends."""
+        from importlib.metadata import version
+
+        parser.exit(0, f"superalign {version('superalign')}\n")
+
+
+def _rounds(add: Adder) -> None:
+    run = add("run", "running:run", "run rounds, or complete those that were cut off")
+    run.add_argument(
+        "settings", nargs="*", metavar="RECIPE key=value", help="recipe (default: default) and overrides, e.g. learner.epochs=2"
+    )
+    run.add_argument("--rounds", type=_positive, default=1, metavar="N", help="rounds in sequence (default: 1)")
+    run.add_argument("--round", type=_positive, metavar="K", help="this round: completed if it is unfinished, verified if it is over")
+    run.add_argument("--human", action="store_true", help="labels come from people, through `superalign review`")
+    run.add_argument("--discard", action="store_true", help="give the unfinished round up first")
+    bootstrap = add("bootstrap", "running:bootstrap", "make round 0: seed data, base learner, base critic")
+    bootstrap.add_argument(
+        "settings", nargs="*", metavar="RECIPE key=value", help="recipe and overrides; pretraining.KEY=VALUE for --from-scratch"
+    )
+    bootstrap.add_argument("--from-scratch", action="store_true", help="train the base policies anew instead of unpacking those shipped")
+
+
+def _looks(add: Adder) -> None:
+    add("rounds", "looking:rounds", "list the rounds")
+    show = add("show", "looking:show", "show what a stage of a round wrote")
+    show.add_argument("round", type=_count, metavar="ROUND")
+    show.add_argument(
+        "stage", metavar="STAGE", help="a stage, or what it wrote: queries, responses, critiques, labels, preferences, gates ..."
+    )
+    show.add_argument("--id", metavar="ID", help="one row")
+    show.add_argument("--trace", action="store_true", help="the rows it comes from, back to the seed")
+    show.add_argument("--limit", type=_positive, default=10, metavar="N", help="most rows (default: 10)")
+    lineage = add("lineage", "looking:lineage", "show where a version comes from")
+    lineage.add_argument("version", metavar="VERSION", help="for example learner/4")
+    compare = add("compare", "looking:compare", "compare two versions")
+    compare.add_argument("one", metavar="VERSION")
+    compare.add_argument("other", metavar="VERSION")
+    report = add("report", "looking:report", "write a round's report again and say where it is")
+    report.add_argument("round", type=_count, metavar="ROUND")
+    add("status", "looking:status", "say what runs, what waits and who is champion")
+
+
+def _keeps(add: Adder) -> None:
+    rollback = add("rollback", "keeping:rollback", "take champion and data back to a version")
+    rollback.add_argument("version", metavar="VERSION", help="for example learner/2")
+    rollback.add_argument("--reason", required=True, help="why, for whoever reads the lineage")
+    repair = add("repair", "keeping:repair", "bring a missing or corrupted file back, from DVC or MLflow")
+    repair.add_argument("path", metavar="PATH")
+    add("doctor", "keeping:doctor", "look for what is wrong with this workspace")
+
+
+def _serves(add: Adder) -> None:
+    add("up", "serving:up", "start Prefect's and MLflow's servers in the background")
+    add("down", "serving:down", "end them")
+    schedule = add("schedule", "serving:schedule", "run rounds by the clock; without options, list what is scheduled")
+    schedule.add_argument("settings", nargs="*", metavar="RECIPE key=value", help=SETTINGS)
+    schedule.add_argument("--cron", metavar="CRON", help='when, for example "0 2 * * 1": Mondays at two')
+    schedule.add_argument("--timezone", default="UTC", metavar="ZONE", help="whose clock (default: UTC)")
+    schedule.add_argument("--rounds", type=_positive, default=1, metavar="N", help="rounds each time (default: 1)")
+    schedule.add_argument("--remove", metavar="NAME", help="take a schedule away")
+
+
+def _people(add: Adder) -> None:
+    review = add("review", "people:review", "answer what a round asks people")
+    review.add_argument("action", choices=("list", "show", "answer", "export", "import"))
+    review.add_argument("subject", nargs="?", metavar="ID|FILE", help="a question's id, or a .csv or .jsonl file")
+    review.add_argument("verdict", nargs="?", choices=("right", "wrong"), help="the answer")
+    review.add_argument("--round", type=_positive, metavar="K", help="whose questions (default: the last round that asked)")
+    review.add_argument("--step", type=_count, metavar="N", help="zero-based index of the first wrong step")
+    review.add_argument("--correction", metavar="TEXT", help="what that step should be")
+    review.add_argument("--by", metavar="NAME", help="who answers (default: your login name)")
+    review.add_argument("--revise", action="store_true", help="replace an answer that stands")
+    data = add("data", "people:data", "add a team's own data")
+    data.add_argument("action", choices=("add",))
+    data.add_argument("file", metavar="FILE", help="JSONL, Parquet or CSV")
+    data.add_argument("--as", dest="kind", required=True, choices=("queries", "demonstrations", "preferences"))
+
+
+def _positive(text: str) -> int:
+    if (number := _count(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    return int(text)

@@ -1,0 +1,95 @@
+"""Screen: what a person sees. Results go to stdout, progress to stderr; text from data can do nothing to the terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from superalign.journal import RoundRecord
+
+
+def out() -> Console:
+    """Where results go; as wide as they are where it is no terminal."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def emit(value: Any) -> None:
+    """One JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table; the first column stays whole, None is a dash."""
+    drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for index, column in enumerate(columns):
+        drawn.add_column(column, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text("-" if cell is None else clean(cell)) for cell in row))
+    out().print(drawn)
+
+
+def say(line: str) -> None:
+    """A line of a result."""
+    out().print(Text(clean(line)), soft_wrap=True)
+
+
+def clean(value: object) -> str:
+    """A value as text without control characters."""
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
+class Progress(logging.Handler):
+    """A line a stage on stderr, and on a terminal a spinner while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(file=sys.stderr, highlight=False)
+        self.status: Any = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows what a flow says."""
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+        if record.levelno >= logging.INFO:
+            self.console.print(Text(clean(record.getMessage())), soft_wrap=True)
+        elif self.console.is_terminal:
+            self.status = self.console.status(Text(clean(record.getMessage())))
+            self.status.start()
+
+
+def follow() -> None:
+    """Shows the progress of flows."""
+    log = logging.getLogger("superalign")
+    log.handlers, log.propagate = [Progress()], False
+    log.setLevel(logging.DEBUG)
+
+
+def round_(record: RoundRecord) -> None:
+    """One round: its stages, what changed, and every gate that did not pass."""
+    seconds = {name: "cached" if name in record.cached else f"{value:.1f} s" for name, value in record.seconds.items()}
+    rows = [(name, made.rows, seconds.get(name), made.path, made.md5) for name, made in record.artifacts.items()]
+    table(("stage", "rows", "compute", "artifact", "md5"), rows, f"round {record.round} ({record.recipe}): {record.status}")
+    if record.benchmark:
+        before, after = record.benchmark.before, record.benchmark.after
+        interval = f"[{after.low:.3f}, {after.high:.3f}], n={after.n}"
+        say(f"held-out accuracy {before.mean:.3f} -> {after.mean:.3f} {interval}, {record.human_labels} human labels, {record.total:.0f} s")
+    for verdict in record.gates:
+        if not verdict.passed:
+            say(f"{verdict.severity}: {verdict.name} is {clean(verdict.value)}, limit {clean(verdict.limit)}. {verdict.detail}")
+    say(
+        record.reason or f"{record.learner.before} -> {record.learner.after}: promoted"
+        if record.status == "finished"
+        else str(record.reason)
+    )
+    if record.report:
+        say(f"report: {record.report}")
