@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,17 +43,10 @@ def render(facts: Facts, drawn: Mapping[str, Figure]) -> str:
 
 
 def _head(facts: Facts) -> Html:
-    record = facts.record
-    learner = record.learner
-    if learner.promoted:
-        verdict, css = f"promoted: {learner.after} is champion", "good"
-    elif record.status == "finished":
-        verdict, css = f"not promoted: {learner.before} stays champion", "bad"
-    else:
-        verdict, css = record.status, "bad" if record.status == "stopped" else "warn"
-    checks = [*record.gates]
-    failed = [check for check in checks if not check.passed and check.severity == "critical"]
-    bench = record.benchmark
+    record, bench = facts.record, facts.record.benchmark
+    critical = [check for check in record.gates if check.severity == "critical"]
+    failed = [check.name for check in critical if not check.passed]
+    verdict, css = _outcome(facts, failed)
     tiles = [
         (
             "held-out exact match",
@@ -63,7 +56,7 @@ def _head(facts: Facts) -> Html:
         (
             "critical checks",
             f"{len(failed)} failed" if failed else "all passed",
-            f"of {sum(check.severity == 'critical' for check in checks)}",
+            f"of {len(critical)}",
         ),
         ("human labels", str(record.human_labels), _people(facts)),
         (
@@ -75,8 +68,8 @@ def _head(facts: Facts) -> Html:
     return tag(
         "header",
         tag("h1", f"Round {record.round}", tag("span", verdict, css=f"verdict {css}")),
-        tag("p", f"recipe {record.recipe}, from {learner.before}, {record.started}", css="soft"),
-        tag("p", record.reason, css=css) if record.reason else None,
+        tag("p", f"recipe {record.recipe}, from {record.learner.before}, {record.started}", css="soft"),
+        tag("p", record.reason or f"Failed: {', '.join(failed)}.", css=css) if record.reason or failed else None,
         tag(
             "div",
             [
@@ -92,6 +85,16 @@ def _head(facts: Facts) -> Html:
             css="tiles",
         ),
     )
+
+
+def _outcome(facts: Facts, failed: Sequence[str]) -> tuple[str, str]:
+    """What became of the round, in words, and their class. Its record may still be open while its report is written."""
+    learner = facts.record.learner
+    if learner.promoted:
+        return f"promoted: {learner.after} is champion", "good"
+    if facts.gates:
+        return f"not promoted: {learner.before} stays champion", "bad"
+    return ("stopped before training", "bad") if failed else (facts.record.status, "warn")
 
 
 def _attacks(facts: Facts, images: Mapping[str, Html]) -> Html:
