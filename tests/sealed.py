@@ -94,7 +94,7 @@ def play(task: Task, given: dict[str, Artifact], number: int, past: tuple[Past, 
     )
     responses = answer(queries, next(iter(given["demonstrations"].records(Example))).chosen, folder)
     critiques = critique(task, queries, responses, folder)
-    said = {"queries": queries, "responses": responses, "critiques": critiques}
+    said: dict[str, Any] = {"queries": queries, "responses": responses, "critiques": critiques}
     with patch.object(ArithmeticConfig, "truth", TRUTH):
         labels = oversee.fn(oversight=OversightConfig(), rng_seed=0, **said, **common)
     for curator in (MajorityConfig(), BestVsWorstConfig()):

@@ -141,8 +141,11 @@ def test_a_teams_examples_are_up_to_half_of_the_human_share() -> None:
     assert sum(row.source == "data:team.csv" for row in made) == 9
 
 
-def test_nothing_is_there_twice() -> None:
-    made = curate(many(10), demonstrations=[demonstration("1+1=", "2"), *ToyTask().demonstrations()], added=[demonstration("0+0=", "0")])
+def test_nothing_is_there_twice_whoever_made_it() -> None:
+    same = [demonstration(f"{i}+1=", f"{i + 1}") for i in range(10)]
+    assert [row.source for row in curate(many(10), demonstrations=same, added=same)] == ["critic:generative"] * 10
+    team = [demonstration(row.prompt, row.chosen, "data:team.csv") for row in ToyTask().demonstrations()]
+    made = curate(many(200), demonstrations=ToyTask().demonstrations(), added=team)
     assert len({row.id for row in made}) == len(made)
 
 

@@ -45,6 +45,12 @@ def test_the_budget_is_spent_in_full_and_no_query_takes_more_than_two_labels() -
     assert Counter(row.reason for row in made) == {"uncertain": 48, "audit": 16}
 
 
+def test_an_answer_that_is_audited_is_not_asked_about_again() -> None:
+    rows = [judged(f"{i}+1=", "x", 0.95, 0.1 if i < 4 else 0.95) for i in range(400)]
+    drawn = [chosen(rows, OversightConfig(audit=0.5), rng_seed) for rng_seed in range(50)]
+    assert all(len({row.response for row in made}) == 4 for made in drawn)
+
+
 def test_a_budget_of_nothing_asks_nothing() -> None:
     assert chosen(crowd(), OversightConfig(budget=0)) == []
     assert chosen(crowd(10)) == []

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from superalign.errors import DataError
 from superalign.oversight.exchange import export, load
-from superalign.oversight.review import Review, person, reviews
+from superalign.oversight.review import Answer, Review, person, reviews
 from superalign.records import Label
 from tests.toy import label
 
@@ -98,7 +99,18 @@ def test_a_broken_line_among_the_answers_is_named(review: Review) -> None:
         review.answers()
 
 
-def test_people_who_answer_at_once_lose_nothing_and_only_one_of_two_contradicting_answers_stands(review: Review) -> None:
+def test_people_who_answer_at_once_lose_nothing_and_only_one_of_two_contradicting_answers_stands(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Review.answers
+
+    def slowly(self: Review) -> dict[str, Answer]:
+        found = read(self)
+        time.sleep(0.002)
+        return found
+
+    monkeypatch.setattr(Review, "answers", slowly)
+
     def give(name: str, index: int) -> bool:
         try:
             return review.answer(person(name, IDS[index], verdict=name == "ada"))
