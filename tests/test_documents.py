@@ -37,6 +37,23 @@ print(config.learner.build().learn("same", None, Path("."), 0))
 """
 
 
+USE_THE_DOMAIN = """
+import random
+from superalign.attackers import AttackContext, WeaknessConfig
+from superalign.recipe import RoundConfig
+from tasks.seed import seed
+
+config = RoundConfig.model_validate({"domain": {"type": "reversal"}}).domain
+task, truth = config.build(), config.truth()
+made = seed(config)
+print(*(f"{name}:{artifact.rows}" for name, artifact in made.items()))
+context = AttackContext(task=task, seeds=list(task.seeds()), rng=random.Random(0))
+print(len({query.id for query in WeaknessConfig().build().attack(context, 50)}))
+print(all(truth.verify(row.prompt, row.chosen).right for row in task.demonstrations()), truth.verify("reverse abc", "abc").correction)
+print(all(task.read(lesson.critique).verdict == lesson.right for lesson in task.lessons(10, random.Random(0))))
+"""
+
+
 def block(kind: str, first: str) -> str:
     """The fenced block of CONTRIBUTING.md of a language whose first line begins with ``first``."""
     found = re.findall(rf"```{kind}\n({re.escape(first)}.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
@@ -44,18 +61,42 @@ def block(kind: str, first: str) -> str:
     return str(found[0])
 
 
-def test_the_example_package_of_contributing_plugs_in(tmp_path: Path) -> None:
-    points = tomllib.loads(block("toml", "# pyproject.toml"))["project"]["entry-points"]
-    metadata = tmp_path / "superalign_example-0.1.0.dist-info"
+def install(folder: Path, module: str, points: dict[str, dict[str, str]]) -> None:
+    """Lays out a package as an installer would: its module, and metadata with entry points."""
+    metadata = folder / f"{module}-0.1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: superalign-example\nVersion: 0.1.0\n")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 0.1.0\n")
     sections = (f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in names.items()) for group, names in points.items())
     (metadata / "entry_points.txt").write_text("\n".join(sections))
-    (tmp_path / "superalign_example.py").write_text(block("python", "# superalign_example.py"))
+    (folder / f"{module}.py").write_text(block("python", f"# {module}.py"))
+
+
+def use(folder: Path, script: str) -> list[str]:
+    """What a script prints beside the installed package."""
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": f"{folder}:{ROOT}"})
+    assert found.returncode == 0, found.stderr
+    return found.stdout.splitlines()
+
+
+def test_the_example_package_of_contributing_plugs_in(tmp_path: Path) -> None:
+    install(tmp_path, "superalign_example", tomllib.loads(block("toml", "# pyproject.toml"))["project"]["entry-points"])
     (tmp_path / "example.yaml").write_text(block("yaml", "attackers:"))
-    command = [sys.executable, "-c", USE_THE_EXAMPLE]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
-    assert found.stdout.splitlines() == ["b c", "[0.0]", "('same', [])"], found.stderr
+    assert use(tmp_path, USE_THE_EXAMPLE) == ["b c", "[0.0]", "('same', [])"]
+
+
+def test_the_example_domain_of_contributing_plugs_in(tmp_path: Path) -> None:
+    install(tmp_path, "superalign_reversal", {"superalign.domains": {"reversal": "superalign_reversal:ReversalConfig"}})
+    counts, attacked, verified, lessons = use(tmp_path, USE_THE_DOMAIN)
+    rows = {name: int(number) for name, number in (pair.split(":") for pair in counts.split())}
+    assert rows["queries"] == 40
+    assert rows["fingerprints"] == rows["gate"] + rows["benchmark"] > 60
+    assert (attacked, verified, lessons) == ("50", "True cba", "True")
+
+
+def test_a_package_may_be_imported_before_the_library_that_loads_it(tmp_path: Path) -> None:
+    install(tmp_path, "superalign_example", tomllib.loads(block("toml", "# pyproject.toml"))["project"]["entry-points"])
+    assert use(tmp_path, "import superalign_example, superalign.recipe; print('both')") == ["both"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -79,3 +120,11 @@ def test_every_command_a_document_shows_is_one_the_program_takes(document: Path)
         words = shlex.split(command)[1:]
         if words != ["--help"]:
             assert parse(words).call
+
+
+def test_the_papers_named_in_the_code_are_the_papers_in_the_index() -> None:
+    code = "".join(path.read_text() for room in ("superalign", "tasks", "flows") for path in sorted((ROOT / room).rglob("*.py")))
+    index = (ROOT / "docs" / "papers.md").read_text()
+    named, listed = set(re.findall(r"arXiv (\d{4}\.\d{5})", code)), set(re.findall(r"abs/(\d{4}\.\d{5})", index))
+    assert named <= listed
+    assert listed - named <= {"2412.11145"}, "a paper is listed that no code names: only the framework's own may be"
