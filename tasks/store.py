@@ -73,7 +73,7 @@ def reached() -> Iterator[None]:
     except (MlflowException, OSError) as error:
         if isinstance(error, LedgerError):
             raise
-        raise LedgerError(f"MLflow ({server() or DATABASE}) refused: {error}; {AGAIN}") from error
+        raise LedgerError(f"MLflow ({server() or DATABASE}) refused: {str(error).splitlines()[0]}; {AGAIN}") from error
 
 
 def direct() -> bool:

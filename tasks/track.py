@@ -120,10 +120,12 @@ def log_metrics(run: str, metrics: Mapping[str, float], number: int, *, model: s
 
     client = store.client()
     with store.reached():
-        began = client.get_run(run).info.start_time  # the one time that is the same after a kill
+        known = client.get_run(run)
+        began = known.info.start_time  # the one time that is the same after a kill
         measured = _logged_model(model) if model else None
         name, digest = (dataset.path, dataset.md5) if dataset else (None, None)
         points = [Metric(_key(key), float(value), began, number, measured, name, digest) for key, value in metrics.items()]
+        points = [point for point in points if known.data.metrics.get(point.key) != point.value]  # a model's points MLflow takes once only
         client.log_batch(run, metrics=points, synchronous=True)
 
 
