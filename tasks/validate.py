@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import shutil
 from collections.abc import Container, Iterator, Sequence
@@ -169,7 +170,7 @@ def _limits(checks: Sequence[Check]) -> list[Any]:
             min_value=check.low,
             max_value=check.high,
             severity=FailureSeverity(check.severity),
-            description=f"{check.name} {_between(check)}: {check.detail}",
+            description=f"{check.name} {_between(check)}: {html.escape(check.detail)}",
             meta={"name": check.name},
         )
         for check in checks

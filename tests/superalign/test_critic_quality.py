@@ -89,3 +89,8 @@ def test_a_critic_that_is_wrong_has_a_negative_gap() -> None:
 def test_every_query_counts_once_in_the_gap_however_many_samples_it_has() -> None:
     small, large = attack_row([True, False], [1, 0]), attack_row([True] + [False] * 99, [1] * 100, number=1)
     assert gap(small, large) == pytest.approx(0.25)
+
+
+def test_the_best_scored_samples_are_kept_however_low_they_score() -> None:
+    assert keep_best([True, False, True, False], [0.3, 0.1, 0.3, 0.2]) == (2, 2)
+    assert keep_best([True, False, True], [0.9, 0.95, 0.6]) == (1, 0)

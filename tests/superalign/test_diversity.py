@@ -105,6 +105,13 @@ def test_answers_cut_short_are_seen_by_length_alone() -> None:
     assert fell(responses({"a": now}), responses({"a": diverse(rng)}))["length"] == pytest.approx(-0.8)
 
 
+def test_the_drift_is_that_of_the_category_that_changed_most_either_way() -> None:
+    rng = random.Random(0)
+    plain, short, long = diverse(rng), [["a b c"] * 2] * 60, [["a b c d e f"] * 2] * 60
+    changes = fell(responses({"a": short, "b": long}), responses({"a": plain, "b": plain}))
+    assert changes["length"] == pytest.approx(-0.4)
+
+
 def test_learning_to_end_is_no_drift_of_length() -> None:
     rng = random.Random(0)
     rambling = pa.concat_tables([responses({"a": diverse(rng)}), responses({"b": [["so " * 90] * 2] * 60}, finished=False)])

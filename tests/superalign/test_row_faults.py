@@ -63,6 +63,10 @@ def test_a_fault_is_named_and_a_sound_row_has_none(given: dict[str, Any], fault:
     assert fault is None or fault in FAULTS
 
 
+def test_of_several_faults_the_first_is_named() -> None:
+    assert found(row(prompt=" ", chosen="a", rejected="a", rejected_score=1), held_out=" ") == ["empty"]
+
+
 def test_of_equal_examples_the_first_sound_one_is_kept() -> None:
     assert found(row(1), row(1, id="x"), row(1, rejected=None), row(1, rejected=None)) == [None, "duplicate", None, "duplicate"]
 

@@ -219,7 +219,8 @@ def test_every_law_is_tried_and_holds_on_sound_rows() -> None:
     assert broken(batch().append_column("more", pa.array(["x"] * 4))) == {"columns are those of an example": 1}
 
 
-def test_what_a_model_wrote_never_reaches_the_pages() -> None:
-    broken(batch({"chosen": "<script>alert(1)</script>", "rejected": "<script>alert(1)</script>"}))
+def test_what_a_model_or_a_stranger_wrote_never_reaches_the_pages_as_markup() -> None:
+    hostile = "<script>alert(1)</script>"
+    judge(batch({"chosen": hostile, "rejected": hostile}), [Check("balance", "critical", 1, 0, 2, hostile)], Path("docs"))
     pages = list(Path("docs").rglob("*.html"))
-    assert pages and not [page for page in pages if "alert(1)" in page.read_text()]
+    assert pages and not [page for page in pages if hostile in page.read_text()]
