@@ -36,7 +36,8 @@ def figures(facts: Facts) -> dict[str, Figure]:
         drawn["attacks"] = plots.heat_maps([panel for panel in panels if panel.values])
     if summary is not None and (part := summary.parts["benchmark"]).categories:
         drawn["accuracy_by_category"] = plots.category_change(part.categories, "Held-out accuracy by category")
-        drawn["pass_at_k"] = plots.pass_curve(part.pass_at)
+    if summary is not None and (pass_at := summary.parts["gate"].pass_at):
+        drawn["pass_at_k"] = plots.pass_curve(pass_at)
     if rounds := [record for record in facts.line if record.benchmark is not None]:
         drawn["rounds"] = plots.over_rounds(
             [record.round for record in rounds],
