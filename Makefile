@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := true
 export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup round test check static lock clean
+.PHONY: help setup round test check static format-is-ruffs lint contracts types format lock clean
 
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,13 +32,25 @@ round: setup ## Bootstraps this folder if need be, runs one round, says what hap
 test: setup ## Runs the tests
 	@$(BIN)/pytest
 
-static: setup
+static: format-is-ruffs lint contracts types
+
+format-is-ruffs: setup
 	$(BIN)/ruff format --check .
+
+lint: setup
 	$(BIN)/ruff check .
+
+contracts: setup # no cache: it does not see a module that is new
 	$(BIN)/lint-imports --no-logo --no-cache
+
+types: setup
 	$(BIN)/mypy
 
 check: static test ## Format, lint, types, import contracts, tests
+
+format: setup ## Formats, and mends what lint can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
 
 lock: setup ## Pins the newest versions that fit together, vllm's CPU build among them
 	@bash infra/lock.sh
