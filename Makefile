@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := true
 export GX_ANALYTICS_ENABLED := false
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: help setup round test check static format-is-ruffs lint contracts types format lock clean
+.PHONY: help setup round test check static formatted lint contracts types format lock clean
 
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,9 +32,9 @@ round: setup ## Bootstraps this folder if need be, runs one round, says what hap
 test: setup ## Runs the tests
 	@$(BIN)/pytest
 
-static: format-is-ruffs lint contracts types
+static: formatted lint contracts types
 
-format-is-ruffs: setup
+formatted: setup
 	$(BIN)/ruff format --check .
 
 lint: setup
