@@ -145,7 +145,7 @@ def over_rounds(
 
 @styled
 def pass_curve(pass_at: Mapping[int, Comparison]) -> Figure:
-    """pass@k against k, before and after, with intervals."""
+    """pass@k on the gate half, the one that is sampled, before and after, with intervals."""
     figure, axes = _figure(4.4, 3.1)
     for color, label in ((BEFORE, "before"), (AFTER, "after")):
         points = [(k, getattr(comparison, label)) for k, comparison in pass_at.items() if getattr(comparison, label)]
@@ -154,7 +154,7 @@ def pass_curve(pass_at: Mapping[int, Comparison]) -> Figure:
         axes.fill_between(ks, [point.low for _, point in points], [point.high for _, point in points], color=color, alpha=0.15, linewidth=0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(pass_at), [str(k) for k in pass_at])
-    axes.set(title="pass@k", xlabel="k", ylim=(0, 1.02))
+    axes.set(title="pass@k, gate half", xlabel="k", ylim=(0, 1.02))
     axes.grid(axis="y", alpha=0.15)
     axes.legend(loc="lower right")
     return figure

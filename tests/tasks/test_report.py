@@ -32,9 +32,9 @@ def outcomes() -> list[Outcome]:
             query=str(number),
             category=("sum-1-plain", "$\\frac$<b>")[number % 2],
             greedy=number < right,
-            samples=2,
-            correct=2 * (number < right),
-            unique=1,
+            samples=2 * (part == "gate"),
+            correct=2 * (part == "gate" and number < right),
+            unique=int(part == "gate"),
         )
         for part in parts
         for moment, right in moments
