@@ -64,11 +64,11 @@ def read_text(text: str | bytes) -> Any:
     """Plain values from YAML; yaml.YAMLError or ValueError where they are not plain."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.YAMLError(f"line {line}: anchors and aliases are not allowed")
-        if getattr(event, "tag", None):
-            raise yaml.YAMLError(f"line {line}: tags are not allowed, found {event.tag}")
+        if tag := getattr(event, "tag", None):
+            raise yaml.YAMLError(f"line {line}: tags are not allowed, found {tag}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise yaml.YAMLError(f"line {line}: nested deeper than {MAX_DEPTH} levels")

@@ -92,7 +92,7 @@ def test_what_is_not_a_problem_has_no_category_and_cannot_be_verified(task: Arit
 
 def test_the_two_halves_of_the_benchmark_and_what_people_showed_are_disjoint(task: Arithmetic, truth: ArithmeticTruth) -> None:
     gate, reported = ({task.normalise(query.prompt) for query in truth.benchmark(part)} for part in ("gate", "benchmark"))
-    shown = {task.normalise(row.prompt) for row in (*task.seeds(), *task.demonstrations())}
+    shown = {task.normalise(prompt) for prompt in (*(row.prompt for row in task.seeds()), *(row.prompt for row in task.demonstrations()))}
     assert gate
     assert not gate & reported
     assert not (gate | reported) & shown
