@@ -117,6 +117,7 @@ def _client(uri: str) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with reached():
+        mlflow.set_tracking_uri(uri)  # where MLflow looks up a model's URI, whatever client asks
         return mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
