@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect import flow
 from prefect.runtime import flow_run
-from tasks.evaluate import evaluate
 
 from flows.closing import close_run, log_metrics, move_champion, register_policy, snapshot
 from flows.progress import Progress, code, inputs
@@ -16,6 +15,7 @@ from superalign.pretraining import PretrainingConfig
 from superalign.recipe import RoundConfig
 from superalign.records import Critique, Query, Record, Response
 from tasks import measure, register, version
+from tasks.evaluate import evaluate
 from tasks.pretrain import pretrain
 from tasks.register import Provenance
 from tasks.seed import seed

@@ -22,7 +22,9 @@ QUIET = {
 """Nothing is sent anywhere, whatever the machine's own settings say."""
 
 DEFAULTS = {
-    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_LEVEL": "INFO",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "superalign",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
@@ -31,7 +33,7 @@ DEFAULTS = {
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
 }
-"""Quiet unless a person asks otherwise."""
+"""Quiet on the terminal unless a person asks otherwise; the log is in Prefect's UI."""
 
 MIN_FREE = 256 * 2**20
 """Bytes of disk a round needs at the least."""

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prefect import flow
-from tasks.critique import critique
-from tasks.evaluate import evaluate
-from tasks.learn import learn
-from tasks.respond import respond
 
 from flows.closing import finish, stop
 from flows.progress import Progress, record_of
@@ -16,9 +12,13 @@ from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from tasks import measure
 from tasks.attack import attack
+from tasks.critique import critique
 from tasks.curate import curate
+from tasks.evaluate import evaluate
+from tasks.learn import learn
 from tasks.oversee import oversee
 from tasks.promote import promote
+from tasks.respond import respond
 from tasks.stage import Learned, Validated
 from tasks.validate import validate
 

@@ -70,7 +70,7 @@ class Progress(logging.Handler):
 def follow() -> None:
     """Shows the progress of flows."""
     log = logging.getLogger("superalign")
-    log.handlers, log.propagate = [Progress()], False
+    log.addHandler(Progress())
     log.setLevel(logging.DEBUG)
 
 
