@@ -39,7 +39,7 @@ def curate(
         added=chain.from_iterable(artifact.records(Example) for artifact in added),
         past=[artifact.records(Example) for artifact in past],
         labels=list(chain.from_iterable(judged)),
-        precision={row.category: row.precision for row in audit(judged, asked)},
+        precision={row.category: row.precision for row in audit(judged, asked, set(domain.build().taxonomy()))},
     )
     kept = curator.build().curate(join(queries, responses, critiques, judged[-1]), context)
     return Artifact.write(f"{folder}/examples.parquet", Example, kept)

@@ -28,7 +28,8 @@ def oversee(
     folder: str,
 ) -> Artifact:
     """Labels within the budget: from the simulated human, or from people through the review queue until the timeout."""
-    asked = select(join(queries, responses, critiques), oversight, responses.rows, Random(f"oversee {folder} {rng_seed}"))
+    rng, shown = Random(f"oversee {folder} {rng_seed}"), set(domain.build().taxonomy())
+    asked = select(join(queries, responses, critiques), oversight, responses.rows, rng, shown)
     if oversight.human == "simulated":
         return Artifact.write(f"{folder}/labels.parquet", Label, simulate(asked, domain.truth()))
     review = Review(REVIEWS / Path(folder).name)

@@ -5,10 +5,10 @@ Most are those the critics are least certain of; a stated share checks, at rando
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 from heapq import heappush, heappushpop
-from itertools import islice
+from math import sqrt
 from random import Random
 from typing import Literal
 
@@ -51,18 +51,20 @@ def uncertainty(row: Feedback) -> float:
     return 2.0 if row.source == UNJUDGED else (1 - abs(2 * row.score - 1)) + abs(row.score - row.agreement)
 
 
-def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses: int, rng: Random) -> list[Label]:
+def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses: int, rng: Random, shown: Collection[str]) -> list[Label]:
     """Unanswered labels for the answers that a human is asked about, at most two a query, in random order.
 
-    The audit is a random sample, in every category alike, of the answers that curation would keep on the critic's word: so the share of
-    them that people uphold measures the critic's precision without bias. The others go to the least certain answers, a category's next
-    one counting for less the more it was given.
+    The audit is a random sample, category by category, of the answers that curation would keep on the critic's word: so the share of them
+    that people uphold measures the critic's precision without bias. Categories of which people showed nothing come first and are given
+    two labels where others are given one. The other labels go to the least certain answers, a category's next one counting for less the
+    more it was given.
 
     Args:
         feedback: The round's feedback without human labels, grouped by query.
         config: The budget.
         num_responses: Number of responses in the round.
         rng: Decides the audit and the order.
+        shown: Categories in which people showed answers: the domain's taxonomy.
     """
     budget = affordable(config, num_responses)
     unsure, kept = Top(budget), Top(int(budget * config.audit))
@@ -72,19 +74,23 @@ def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses:
         top = best(group)
         if top is not None and top.score >= config.sure:
             kept.offer(rng.random(), top)
-    audited = _in_turn(kept, rng)
+    audited = _in_turn(kept, shown, rng)
     others = _least_certain(unsure, {row.id for row in audited}, budget - len(audited))
     asked = [*(_question(row, "audit") for row in audited), *(_question(row, "uncertain") for row in others)]
     rng.shuffle(asked)
     return asked
 
 
-def _in_turn(kept: Top, rng: Random) -> list[Feedback]:
-    """One answer of every category, then a second one, until the audit is spent; the order of the categories is drawn."""
+def _in_turn(kept: Top, shown: Collection[str], rng: Random) -> list[Feedback]:
+    """Round by round over the categories, in drawn order, until the audit is spent."""
     ranked = kept.ranked()
-    order = rng.sample(list(ranked), len(ranked))
-    turns = (ranked[category][turn][2] for turn in range(kept.size) for category in order if turn < len(ranked[category]))
-    return list(islice(turns, kept.size))
+    places = {category: (category in shown, place) for place, category in enumerate(rng.sample(list(ranked), len(ranked)))}
+    turns = [
+        (turn if category in shown else (turn - 1) / 2, *places[category], entry[2])
+        for category, entries in ranked.items()
+        for turn, entry in enumerate(entries)
+    ]
+    return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:3])[: kept.size]]
 
 
 def _least_certain(unsure: Top, audited: set[str], number: int) -> list[Feedback]:
@@ -92,7 +98,7 @@ def _least_certain(unsure: Top, audited: set[str], number: int) -> list[Feedback
     given = dict.fromkeys(left, 0)
     chosen: list[Feedback] = []
     while len(chosen) < number and (open_ := [category for category in left if given[category] < len(left[category])]):
-        category = max(open_, key=lambda name: left[name][given[name]][0] / (1 + given[name]))
+        category = max(open_, key=lambda name: left[name][given[name]][0] / sqrt(1 + given[name]))
         chosen.append(left[category][given[category]][2])
         given[category] += 1
     return chosen

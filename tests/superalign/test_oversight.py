@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Collection
 
 import pytest
 
@@ -17,6 +18,7 @@ from superalign.records import Feedback, Label
 from tests.toy import ToyTruth, judged, label
 
 CONFIG = OversightConfig()
+SHOWN = ("sum-1", "sum-2", "sum-3", "sum-4")
 
 
 def crowd(num_queries: int = 1600, rng_seed: int = 0) -> list[Feedback]:
@@ -29,8 +31,8 @@ def crowd(num_queries: int = 1600, rng_seed: int = 0) -> list[Feedback]:
     ]
 
 
-def chosen(rows: list[Feedback], config: OversightConfig = CONFIG, rng_seed: int = 0) -> list[Label]:
-    return select(iter(rows), config, len(rows), random.Random(rng_seed))
+def chosen(rows: list[Feedback], config: OversightConfig = CONFIG, rng_seed: int = 0, shown: Collection[str] = SHOWN) -> list[Label]:
+    return select(iter(rows), config, len(rows), random.Random(rng_seed), shown)
 
 
 @pytest.mark.parametrize(("num_responses", "labels"), [(0, 0), (99, 0), (100, 1), (2999, 29), (6400, 64), (10**6, 64)])
@@ -84,6 +86,13 @@ def test_the_audit_takes_every_category_alike_and_only_what_would_be_kept() -> N
     assert Counter(row.category for row in audited) == {f"sum-{size}": 3 for size in (1, 2, 3, 4)}
 
 
+def test_the_audit_begins_where_people_showed_nothing_and_gives_twice_as_much_there() -> None:
+    made = Counter(row.category for row in chosen(crowd(), shown=("sum-1", "sum-2", "sum-3")) if row.reason == "audit")
+    assert made == {"sum-4": 7, "sum-1": 3, "sum-2": 3, "sum-3": 3}
+    few = Counter(row.category for row in chosen(crowd(), OversightConfig(budget=8), shown=("sum-1", "sum-2")) if row.reason == "audit")
+    assert few == {"sum-3": 1, "sum-4": 1}
+
+
 def test_the_audit_is_a_fair_draw_whatever_the_critics_are_unsure_of() -> None:
     rows = [judged(f"{i}+1=", "x", 0.9 + 0.1 * (i % 2), 0.1 + 0.8 * (i % 2)) for i in range(400)]
     drawn = Counter(
@@ -123,26 +132,29 @@ def test_what_is_no_problem_of_the_domain_stays_unanswered() -> None:
     assert (row.verdict, row.annotator) == (None, "human:unanswered")
 
 
+ALL = ("add-2", "sub-9", "add-6-hard", "add-6-plain", "add-2-plain", "mul-6-hard", "add-2-hard")
+
+
 def labels(category: str, right: int, wrong: int) -> list[Label]:
     return [label(f"{i}+1=", "x", verdict=i < right, category=category) for i in range(right + wrong)]
 
 
 def test_without_an_audit_the_critic_is_credited_with_what_it_claims() -> None:
-    (found,) = audit([], ["add-6-hard"])
+    (found,) = audit([], ["add-6-hard"], ALL)
     assert (found.audited, found.upheld) == (0, 0)
     assert found.precision == pytest.approx(0.9)
     assert found.low < 0.7 < 0.95 < found.high
 
 
 def test_audited_precision_follows_what_people_upheld() -> None:
-    good, bad = audit([[*labels("add-2", 40, 0), *labels("sub-9", 10, 30)]], ["add-2", "sub-9"])
+    good, bad = audit([[*labels("add-2", 40, 0), *labels("sub-9", 10, 30)]], ["add-2", "sub-9"], ALL)
     assert good.precision > 0.94 > 0.4 > bad.precision
     assert bad.low < 0.25 < bad.high
     assert (bad.audited, bad.upheld) == (40, 10)
 
 
 def test_labels_of_related_categories_count_the_more_the_nearer_they_are() -> None:
-    found = audit([labels("add-6-hard", 0, 4)], ["add-6-hard", "add-6-plain", "add-2-plain", "mul-2-plain"])
+    found = audit([labels("add-6-hard", 0, 4)], ["add-6-hard", "add-6-plain", "mul-6-hard", "add-2-hard"], ALL)
     precision = [row.precision for row in found]
     assert precision == sorted(precision)
     assert len(set(precision)) == 4
@@ -152,22 +164,37 @@ def test_labels_of_related_categories_count_the_more_the_nearer_they_are() -> No
 def test_one_unlucky_label_does_not_condemn_a_critic_that_is_upheld_elsewhere() -> None:
     others = [*labels("add-6-plain", 1, 0), *labels("add-2-plain", 4, 0), *labels("mul-2-plain", 10, 0)]
     once, twice = (
-        audit([[*others, *labels("add-6-hard", 0, 1)]], ["add-6-hard"]),
-        audit([[*others, *labels("add-6-hard", 0, 2)]], ["add-6-hard"]),
+        audit([[*others, *labels("add-6-hard", 0, 1)]], ["add-6-hard"], ALL),
+        audit([[*others, *labels("add-6-hard", 0, 2)]], ["add-6-hard"], ALL),
     )
     assert once[0].precision > BestVsWorstConfig().min_precision > twice[0].precision
 
 
 def test_agreement_elsewhere_does_not_hide_a_category_in_which_the_critic_is_always_wrong() -> None:
-    found = audit([[*labels("add-2-plain", 400, 0), *labels("add-6-hard", 0, 6)]], ["add-6-hard"])
+    found = audit([[*labels("add-6-plain", 400, 0), *labels("add-6-hard", 0, 6)]], ["add-6-hard"], ALL)
     assert found[0].precision < 0.5
+
+
+def test_the_critic_earns_its_way_where_people_showed_nothing() -> None:
+    keep = BestVsWorstConfig().min_precision
+    near = labels("add-5-hard", 3, 0)
+    assert audit([], ["add-6-hard"], ())[0].precision == pytest.approx(0.5)
+    assert audit([[*near, *labels("add-6-hard", 2, 0)]], ["add-6-hard"], ("add-5-hard",))[0].precision > keep
+    assert audit([[*near, *labels("add-6-hard", 0, 1)]], ["add-6-hard"], ("add-5-hard",))[0].precision < keep
+    assert audit([labels("add-1-hard", 30, 0)], ["add-6-hard"], ("add-1-hard",))[0].precision < keep
+
+
+def test_a_critic_that_fails_far_out_keeps_its_word_where_people_upheld_it() -> None:
+    far = [*labels("add-6-hard", 0, 2), *labels("add-6-plain", 0, 2), *labels("add-7-hard", 0, 8), *labels("add-7-plain", 0, 8)]
+    found = audit([[*far, *labels("add-5-hard", 2, 0)]], ["add-5-hard"], ("add-5-hard",))
+    assert found[0].precision > BestVsWorstConfig().min_precision
 
 
 def test_labels_that_were_chosen_for_being_uncertain_are_no_audit() -> None:
     biased = [row.model_copy(update={"reason": "uncertain"}) for row in labels("add-2", 0, 20)]
-    assert audit([biased], ["add-2"]) == audit([], ["add-2"]) == audit([[label("1+1=", "2", verdict=None)]], ["add-2"])
+    assert audit([biased], ["add-2"], ALL) == audit([], ["add-2"], ALL) == audit([[label("1+1=", "2", verdict=None)]], ["add-2"], ALL)
 
 
 def test_an_earlier_rounds_audit_counts_for_less() -> None:
     bad, good = labels("add-2", 0, 8), labels("add-2", 8, 0)
-    assert audit([bad, good], ["add-2"])[0].precision > 0.6 > audit([good, bad], ["add-2"])[0].precision
+    assert audit([bad, good], ["add-2"], ALL)[0].precision > 0.6 > audit([good, bad], ["add-2"], ALL)[0].precision
