@@ -70,6 +70,7 @@ def look(progress: Progress, base: Learned) -> Artifact:
     outcomes: Artifact = progress.run(
         evaluate,
         evaluation=config.evaluation,
+        sampling=config.sampling,
         engine=config.engine,
         critic=config.critic,
         domain=config.domain,

@@ -108,6 +108,7 @@ def judge(progress: Progress, learned: Learned) -> None:
     outcomes = progress.run(
         evaluate,
         evaluation=config.evaluation,
+        sampling=config.sampling,
         engine=config.engine,
         critic=config.critic,
         domain=config.domain,

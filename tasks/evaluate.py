@@ -27,6 +27,7 @@ Judged = list[tuple[Query, Response]]
 def evaluate(
     *,
     evaluation: EvaluationConfig,
+    sampling: Sampling,
     engine: EngineConfig,
     critic: CriticConfig,
     domain: DomainConfig,
@@ -43,7 +44,7 @@ def evaluate(
     folder: str,
 ) -> Artifact:
     """Outcomes at both moments. What an earlier round measured of the champion is taken from ``known``, not asked again."""
-    exam = Exam(evaluation, domain.build(), domain.truth(), rng_seed)
+    exam = Exam(evaluation, sampling, domain.build(), domain.truth(), rng_seed)
     held_out = {part: list(artifact.records(Query)) for part, artifact in benchmark.items()}
 
     def rows() -> Iterator[Outcome]:
@@ -55,7 +56,7 @@ def evaluate(
         for moment, policy in moments:
             built = engine.build(policy.verify())
             if moment == "after":
-                yield from exam.sampled(built, policy, "attacks", moment, asked, greedy=False)
+                yield from exam.sampled(built, policy, "attacks", moment, asked)
             else:
                 written = exam.written(built, policy, held_out["gate"])
             if policy.md5 not in measured:
@@ -73,35 +74,42 @@ def evaluate(
 class Exam:
     """Asks and marks."""
 
-    def __init__(self, config: EvaluationConfig, task: Task, truth: Truth, rng_seed: int) -> None:
-        self.config, self.task, self.truth, self.rng_seed = config, task, truth, rng_seed
+    def __init__(self, config: EvaluationConfig, round_sampling: Sampling, task: Task, truth: Truth, rng_seed: int) -> None:
+        self.round_sampling, self.task, self.truth, self.rng_seed = round_sampling, task, truth, rng_seed
         self.sampling = Sampling(num_samples=config.num_samples, temperature=config.temperature, max_tokens=config.max_tokens)
 
     def held_out(self, engine: Engine, policy: Policy, moment: Moment, problems: Mapping[str, Sequence[Query]]) -> Iterator[Outcome]:
         """Both halves of the benchmark: greedy answers, and samples on the half the gates decide on."""
-        yield from self.sampled(engine, policy, "gate", moment, problems["gate"], greedy=True)
+        yield from self.sampled(engine, policy, "gate", moment, problems["gate"])
         asked = problems["benchmark"]
         for query, right in zip(asked, self._greedy(engine, asked), strict=True):
             yield Outcome(policy=policy.md5, moment=moment, part="benchmark", query=query.id, category=query.category, greedy=right)
 
     def sampled(
-        self, engine: Engine, policy: Policy, part: Literal["gate", "attacks"], moment: Moment, asked: Sequence[Query], *, greedy: bool
+        self, engine: Engine, policy: Policy, part: Literal["gate", "attacks"], moment: Moment, asked: Sequence[Query]
     ) -> Iterator[Outcome]:
-        """Sampled answers, and greedy ones where wanted."""
-        rights: Sequence[bool | None] = self._greedy(engine, asked) if greedy else [None] * len(asked)
-        answers = engine.generate([query.prompt for query in asked], self.sampling, self.rng_seed)
+        """Sampled answers: on the gate half beside greedy ones, on the attacks as the round itself sampled."""
+        rights: Sequence[bool | None] = self._greedy(engine, asked) if part == "gate" else [None] * len(asked)
+        sampling = self.sampling if part == "gate" else self.round_sampling
+        answers = engine.generate([query.prompt for query in asked], sampling, self.rng_seed)
         for query, right, completions in zip(asked, rights, answers, strict=True):
-            yield Outcome(
-                policy=policy.md5,
-                moment=moment,
-                part=part,
-                query=query.id,
-                category=query.category,
-                greedy=right,
-                samples=len(completions),
-                correct=sum(self.truth.verify(query.prompt, row.text).right for row in completions),
-                unique=len({self.task.final(row.text) or row.text for row in completions}),
-            )
+            texts = [row.text for row in completions]
+            yield self._outcome(policy, moment, part, query, texts, greedy=right)
+
+    def _outcome(
+        self, policy: Policy, moment: Moment, part: Literal["gate", "attacks"], query: Query, texts: Sequence[str], *, greedy: bool | None
+    ) -> Outcome:
+        return Outcome(
+            policy=policy.md5,
+            moment=moment,
+            part=part,
+            query=query.id,
+            category=query.category,
+            greedy=greedy,
+            samples=len(texts),
+            correct=sum(self.truth.verify(query.prompt, text).right for text in texts),
+            unique=len({self.task.final(text) or text for text in texts}),
+        )
 
     def attacked(
         self, asked: Sequence[Query], policy: Policy, responses: Artifact, critiques: Artifact, critic: CriticConfig
@@ -115,19 +123,8 @@ class Exam:
             query, answers = wanted[name], list(group)
             rights = [self.truth.verify(query.prompt, row.text).right for row in answers]
             kept, kept_correct = keep_best(rights, [scores.get(row.id, 0.5) for row in answers])
-            yield Outcome(
-                policy=policy.md5,
-                moment="before",
-                part="attacks",
-                query=name,
-                category=query.category,
-                greedy=None,
-                samples=len(answers),
-                correct=sum(rights),
-                unique=len({self.task.final(row.text) or row.text for row in answers}),
-                kept=kept,
-                kept_correct=kept_correct,
-            )
+            outcome = self._outcome(policy, "before", "attacks", query, [row.text for row in answers], greedy=None)
+            yield outcome.model_copy(update={"kept": kept, "kept_correct": kept_correct})
 
     def written(self, engine: Engine, policy: Policy, asked: Sequence[Query]) -> Judged:
         """One sampled answer a held-out problem: the critic's own test, natural errors included."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
 RIGHT, WRONG = " right", " wrong"
-LARGEST = {"add": 8, "sub": 8, "mul": 7, "countdown": 6}
-"""Sizes the vocabulary and the letters allow."""
+LARGEST = {"add": 7, "sub": 6, "mul": 6, "countdown": 5}
+"""The largest problems there are: one size beyond those people show answers for."""
 SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
 
 
@@ -79,8 +79,8 @@ class Arithmetic:
         return final("add", text) if " >" in text else final("countdown", text)
 
     def critic_prompt(self, prompt: str, text: str) -> str:
-        """Query, response, and the question mark a critique follows."""
-        return f"{prompt}{text} ?"
+        """Response, question mark, query: the critique then follows the query as an answer does, so a critic knows how to begin."""
+        return f"{text} ?\n{prompt}"
 
     def read(self, critique: str) -> Reading | None:
         """The verdict of a written critique; None where it has none."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from superalign.domains.arithmetic.problems import LETTERS, MAX_TERM, MAX_TOTAL
+from superalign.domains.arithmetic.problems import KINDS, LETTERS, MAX_TERM, MAX_TOTAL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PATTERN = r" ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p]:| ?[a-z]+| ?[+\-*=>:?]"
+PATTERN = r"\n| ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p]:| ?[a-z]+| ?[+\-*=>:?]"
 SPECIAL = ("<pad>", "<eos>", "<unk>")
-WORDS = ("add", "sub", "mul", "countdown", " no", " right", " wrong")
+WORDS = (*KINDS, "\n", " right", " wrong")
 
 
 def vocabulary() -> list[str]:
