@@ -56,6 +56,7 @@ def test_a_snapshot_of_unchanged_data_is_the_same_state(states: tuple[str, str])
 
 def test_half_written_files_are_in_no_state(states: tuple[str, str]) -> None:
     Path("data/rounds/0001/.new.parquet.17.tmp").write_bytes(b"PAR1")
+    assert not version.unversioned()
     assert version.snapshot() == states[1]
     write_queries("data/rounds/0003/new.parquet", 50)
     assert not any(name.endswith(".tmp") for name in version.tree(version.snapshot()))
@@ -114,7 +115,7 @@ def test_a_state_with_a_damaged_object_is_not_brought_back_at_all(states: tuple[
 def test_a_damaged_list_of_files_is_not_believed(states: tuple[str, str]) -> None:
     stored = version.cache() / states[0][:2] / states[0][2:]
     stored.chmod(0o644)
-    stored.write_text(json.dumps([{"md5": "0" * 32, "relpath": "x"}]))
+    stored.write_text(json.dumps(json.loads(stored.read_text())[:1]))
     with pytest.raises(ArtifactError, match=states[0]):
         version.restore(states[0])
 
