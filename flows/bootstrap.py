@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.closing import close_run, log_metrics, move_champion, register_policy, snapshot
-from flows.progress import Progress, code, inputs
+from flows.progress import BESIDE, Progress, code, inputs
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.errors import ArtifactError
@@ -26,7 +26,7 @@ FOLDER = "data/rounds/0000"
 seed_data = ledger(seed, "seed data")
 
 
-@flow(name="bootstrap")
+@flow(name="bootstrap", task_runner=BESIDE)
 def bootstrap(config: RoundConfig, pretraining: PretrainingConfig | None = None) -> None:
     """Makes round 0, or completes it; nothing happens where it is complete.
 
@@ -83,6 +83,7 @@ def look(progress: Progress, base: Learned) -> Artifact:
         rng_seed=progress.rng_seed,
         **asked,
     )
+    progress.settle()
     return outcomes
 
 

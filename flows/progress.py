@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from prefect import Task
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import BaseModel
 
 from superalign import journal
@@ -21,6 +23,7 @@ from superalign.recipe import RoundConfig
 from superalign.records import Example, Fingerprint, Query, Record
 from tasks import register, track
 from tasks.stage import SECONDS, Past, ledger, sweep
+from tasks.warm import warm
 
 log = logging.getLogger("superalign")
 
@@ -31,15 +34,22 @@ FILES = {"attack": "queries", "respond": "responses", "critique": "critiques", "
 """What the stages that later rounds look at write."""
 
 open_run = ledger(track.open_round, "open run")
-log_stage = ledger(track.log_stage, "log stage")
+log_stage: Task[..., str] = ledger(track.log_stage, "log stage")
+warm_up = ledger(warm, "warm up")
+BESIDE: Any = ThreadPoolTaskRunner(max_workers=1)
+"""MLflow is written to beside the stages, one write after another."""
 
 
 class Progress:
     """A round between its beginning and its end."""
 
+    opened: PrefectFuture[str]
+    """The round's run in MLflow, once it is open."""
+
     def __init__(self, config: RoundConfig, record: RoundRecord) -> None:
         self.config, self.record = config, record
         self.began = time.perf_counter() - record.total
+        self.writes: list[PrefectFuture[Any]] = []
         self.rng_seed = config.rng_seed * 100_003 + record.round
 
     @classmethod
@@ -55,7 +65,8 @@ class Progress:
         text = config.model_dump_json(indent=1)
         journal.write_text(Path(record.folder) / "config.json", text)
         tags = {"superalign.recipe": config.recipe, "superalign.flow": str(flow_run.id)}
-        progress.note(mlflow_run=open_run(record.round, text, record.learner.before, tags))
+        progress.opened = open_run.submit(record.round, text, record.learner.before, tags)
+        progress.writes.append(warm_up.submit())
         return progress
 
     @property
@@ -99,8 +110,8 @@ class Progress:
         )
         said = f"{written[name].rows} rows  {'cached' if cached else f'{seconds:.1f} s'}"
         log.info("round %d  %-9s %s", known.round, name, said, extra={"stage": name, "done": True})
-        log_stage(
-            self.mlflow_run,
+        write = log_stage.submit(
+            self.opened,
             known.round,
             name,
             seconds=seconds,
@@ -110,7 +121,15 @@ class Progress:
             output=written[name],
             policies=_policies(inputs),
         )
+        self.writes.append(write)
         return result
+
+    def settle(self) -> None:
+        """Waits for what is being written to MLflow beside the stages; LedgerError if it cannot be."""
+        self.note(mlflow_run=self.opened.result())
+        for write in self.writes:
+            write.result()
+        self.writes.clear()
 
     @property
     def mlflow_run(self) -> str:

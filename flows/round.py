@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from prefect import flow
 
 from flows.closing import finish, stop
-from flows.progress import Progress, record_of
+from flows.progress import BESIDE, Progress, record_of
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from tasks import measure
@@ -23,7 +23,7 @@ from tasks.stage import Learned, Validated
 from tasks.validate import validate
 
 
-@flow(name="round", flow_run_name="round-{number}")
+@flow(name="round", flow_run_name="round-{number}", task_runner=BESIDE)
 def run_round(config: RoundConfig, number: int) -> None:
     """Runs or completes one round. GateError where the data is not fit to train on: nothing is trained, the champion stays.
 
@@ -33,6 +33,7 @@ def run_round(config: RoundConfig, number: int) -> None:
     """
     progress = Progress.begin(config, record_of(config, number))
     validated = make_data(progress)
+    progress.settle()
     if not validated.fit:
         stop(progress, validated)
     learned = make_candidate(progress, validated)
@@ -124,6 +125,7 @@ def judge(progress: Progress, learned: Learned) -> None:
         rng_seed=progress.rng_seed,
     )
     gates = progress.run(promote, promotion=config.promotion, evaluation=config.evaluation, outcomes=outcomes, rng_seed=progress.rng_seed)
+    progress.settle()
     finish(progress, outcomes, gates)
 
 
