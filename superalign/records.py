@@ -89,8 +89,8 @@ class Critique(Record):
     """True: right, False: wrong, None: no verdict could be read."""
     score: float = Field(ge=0, le=1)
     """Probability that the response is right."""
-    confidence: float = Field(ge=0, le=1)
-    """Probability the critic gives to its own verdict."""
+    confidence: float | None = Field(default=None, ge=0, le=1)
+    """Probability the critic gives to its own verdict; None where its engine does not say."""
     step: int | None = None
     """Zero-based index of the first wrong step; the number of steps where only the final line is wrong."""
     error: str | None = None

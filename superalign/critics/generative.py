@@ -55,8 +55,9 @@ class Generative:
                 confidence=0,
                 error=error,
             )
-        confidence = math.exp(math.fsum(written.logprobs))
-        score = confidence if reading.verdict else 1 - confidence
+        confidence = math.exp(math.fsum(written.logprobs)) if written.logprobs else None
+        certainty = 1.0 if confidence is None else confidence
+        score = certainty if reading.verdict else 1 - certainty
         return Critique(
             id=name,
             response=response.id,
