@@ -77,7 +77,8 @@ class Artifact(BaseModel):
             ) from error
         if file.schema_arrow.names != schema(record).names:
             raise ArtifactError(
-                f"{path} holds columns {file.schema_arrow.names}, not those of {record.kind}; bring it back with `{REPAIR.format(path=path)}`"
+                f"{path} holds columns {file.schema_arrow.names}, not those of {record.kind}; "
+                f"bring it back with `{REPAIR.format(path=path)}`"
             )
         return cls(path=target.as_posix(), md5=md5_of(target), rows=file.metadata.num_rows, record=record.kind)
 

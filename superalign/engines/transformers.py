@@ -71,7 +71,8 @@ class Transformers:
                 raise EngineError(f"the prompt {prompt!r} has no tokens; give every query some text")
             if limit and len(ids) + sampling.max_tokens > limit:
                 raise EngineError(
-                    f"{len(ids)} prompt tokens and sampling.max_tokens={sampling.max_tokens} exceed the model's context of {limit}; lower sampling.max_tokens"
+                    f"{len(ids)} prompt tokens and sampling.max_tokens={sampling.max_tokens} exceed the model's context "
+                    f"of {limit}; lower sampling.max_tokens"
                 )
         return encoded
 

@@ -38,7 +38,8 @@ class Guard(TrainerCallback):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(float(loss)):
             raise TrainingError(
-                f"the loss is {loss} at step {state.global_step}; lower learner.learning_rate (now {args.learning_rate:g}) or look at the data"
+                f"the loss is {loss} at step {state.global_step}; lower learner.learning_rate (now {args.learning_rate:g}) "
+                f"or look at the data"
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from superalign.critics import GenerativeConfig
 from superalign.domains import ArithmeticConfig, Ruling
 from superalign.domains.arithmetic.model import blank
 from superalign.engines import Sampling, TransformersConfig
+from superalign.engines.transformers import Transformers, load
 from superalign.errors import DataError, EngineError, PolicyError, TrainingError
 from superalign.learners import DpoConfig, SftConfig, training
 from superalign.policy import Policy
@@ -36,8 +38,8 @@ def demonstrations(count: int = 40) -> Artifact:
     return Artifact.write("demonstrations.parquet", Example, rows)
 
 
-def engine(policy: Policy, batch_size: int = 512):  # noqa: ANN201
-    return TransformersConfig(batch_size=batch_size, device="cpu").build(policy)
+def engine(policy: Policy, batch_size: int = 512) -> Transformers:
+    return Transformers(TransformersConfig(batch_size=batch_size, device="cpu"), policy)
 
 
 def test_greedy_answers_do_not_depend_on_what_else_is_in_the_batch(tiny: Policy) -> None:
@@ -114,7 +116,12 @@ def test_training_cut_off_goes_on_from_its_last_whole_checkpoint(tiny: Policy, m
     whole, _ = config.build().learn(tiny, demonstrations(), Path("whole"), 0)
     begun: list[str | None] = []
     found = training.whole_checkpoint
-    monkeypatch.setattr(training, "whole_checkpoint", lambda folder: begun.append(found(folder)) or begun[-1])
+
+    def watched(folder: Path) -> str | None:
+        begun.append(found(folder))
+        return begun[-1]
+
+    monkeypatch.setattr(training, "whole_checkpoint", watched)
     monkeypatch.setattr(training.Guard, "on_step_end", _die_at(12), raising=False)
     with pytest.raises(KeyboardInterrupt):
         config.build().learn(tiny, demonstrations(), Path("cut"), 0)
@@ -125,11 +132,11 @@ def test_training_cut_off_goes_on_from_its_last_whole_checkpoint(tiny: Policy, m
     resumed, _ = config.build().learn(tiny, demonstrations(), Path("cut"), 0)
     assert begun == [None, str(Path("cut/checkpoint-10"))]
     assert not half.exists()
-    ours, theirs = (training.load(policy.path)[1].state_dict() for policy in (resumed, whole))
+    ours, theirs = (load(policy.path)[1].state_dict() for policy in (resumed, whole))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
-def _die_at(step: int):  # noqa: ANN202
+def _die_at(step: int) -> Callable[..., None]:
     def on_step_end(self: object, args: object, state: object, control: object, **_: object) -> None:
         if state.global_step == step:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
@@ -144,7 +151,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(tiny: Policy) -> None:
 
 
 def _poisoned(policy: Policy) -> Path:
-    tokenizer, model = training.load(policy.path)
+    tokenizer, model = load(policy.path)
     with torch.no_grad():
         model.model.norm.weight.fill_(float("inf"))
     model.save_pretrained("poisoned")
@@ -166,7 +173,7 @@ def test_dpo_moves_the_margin_towards_the_chosen(tiny: Policy) -> None:
 
 
 def _margin(policy: Policy, rows: list[Example]) -> float:
-    tokenizer, model = training.load(policy.path)
+    tokenizer, model = load(policy.path)
 
     def logp(prompt: str, text: str) -> float:
         ids, start = tokenizer(prompt + text, return_tensors="pt")["input_ids"], len(tokenizer(prompt)["input_ids"])
@@ -188,9 +195,9 @@ def test_a_row_is_shown_as_often_as_its_weight_and_every_epoch_shows_all() -> No
 
 
 def test_the_base_policies_are_made_again_bit_for_bit_from_the_seed(tiny: Policy) -> None:
-    short = {"batch_size": 16, "warmup_steps": 1}
+    short = SftConfig(epochs=0.5, batch_size=16, warmup_steps=1)
     config = PretrainingConfig(
-        domain=DOMAIN, hidden=32, layers=1, num_lessons=64, learner=SftConfig(epochs=0.5, **short), critic=SftConfig(epochs=1, **short)
+        domain=DOMAIN, hidden=32, layers=1, num_lessons=64, learner=short, critic=short.model_copy(update={"epochs": 1.0})
     )
     learner, critic, steps = pretrain(config, 0, Path("one"))
     again = pretrain(config, 0, Path("two"))
@@ -205,19 +212,30 @@ def test_a_critic_taught_a_few_critiques_says_them_with_its_own_probability(tiny
     task = DOMAIN.build()
     prompt, right, wrong = PROMPTS[1], " 9-4=5-4=1", " 9-4=5-4=2"
     rows = [
-        Example(id=text, prompt=task.critic_prompt(prompt, text), chosen=task.write(prompt, text, ruling) or "", category="c", source="task:lessons", weight=40)
+        Example(
+            id=text,
+            prompt=task.critic_prompt(prompt, text),
+            chosen=task.write(prompt, text, ruling) or "",
+            category="c",
+            source="task:lessons",
+            weight=40,
+        )
         for text, ruling in ((right, Ruling(True)), (wrong, Ruling(False, 2, "-4=1")))
     ]
     config = SftConfig(epochs=20, batch_size=8, learning_rate=5e-3, warmup_steps=5)
     policy, _ = config.build().learn(tiny, Artifact.write("lessons.parquet", Example, rows), Path("critic"), 0)
     query = Query(id="q", prompt=prompt, category="countdown-3-hard", attacker="seeds")
-    pairs = [(query, Response(id=text, query="q", sample=0, text=text, num_tokens=5, mean_logprob=-0.1, finished=True, policy="p", engine="e")) for text in (right, wrong)]
+    answers = [
+        Response(id=text, query="q", sample=0, text=text, num_tokens=5, mean_logprob=-0.1, finished=True, policy="p", engine="e")
+        for text in (right, wrong)
+    ]
+    pairs = [(query, answer) for answer in answers]
     said = list(GenerativeConfig().build(task, engine(policy), policy.md5).critique(pairs))
     assert [row.verdict for row in said] == [True, False]
     assert said[1].step == 2
     assert said[1].text.endswith("-4=1 wrong")
     assert said[0].score == pytest.approx(said[0].confidence)
-    assert said[1].score == pytest.approx(1 - said[1].confidence)
+    assert said[1].score == pytest.approx(1 - (said[1].confidence or 0))
 
 
 def test_a_critique_without_verdict_is_data_not_an_exception(tiny: Policy) -> None:

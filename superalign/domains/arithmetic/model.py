@@ -1,4 +1,4 @@
-"""The policy arithmetic starts from: an untrained Llama over the arithmetic vocabulary, and the trained weights shipped with the package."""
+"""The policy arithmetic starts from: an untrained Llama over the arithmetic vocabulary, and the trained weights that are shipped."""
 
 from __future__ import annotations
 
