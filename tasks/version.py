@@ -73,7 +73,8 @@ def snapshot() -> str:
     from dvc.repo import Repo
 
     try:
-        with Repo(".") as repo:
+        # Without SCM even where there is one: recording data needs no Git, and DVC would print how to commit.
+        with Repo(".", config={"core": {"no_scm": True}}) as repo:
             repo.add(DATA.as_posix())
     except (DvcException, OSError) as error:
         raise LedgerError(

@@ -189,3 +189,17 @@ def test_a_remote_that_is_down_loses_nothing(states: tuple[str, str]) -> None:
     with pytest.raises(LedgerError, match="run the same command again"):
         version.push()
     assert bytes_of() == before
+
+
+@pytest.mark.parametrize("repository", [True, False])
+def test_recording_needs_no_git_and_says_nothing(workspace: Path, repository: bool) -> None:
+    version.initialise()
+    Path(".dvc/config").write_text("[core]\n    autostage = false\n")
+    if repository:
+        subprocess.run(["git", "init", "-q"], check=True)
+    write_queries("data/seed/queries.parquet", 0)
+    done = subprocess.run(
+        [sys.executable, "-c", "from tasks import version; version.snapshot()"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    assert not version.unversioned()
