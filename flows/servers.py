@@ -95,7 +95,7 @@ def api() -> str | None:
 
 def check(name: str, url: str) -> None:
     """LedgerError if the Prefect API at ``url`` does not answer."""
-    if not _answers(f"{url.rstrip('/')}/health", 10):
+    if not answers(f"{url.rstrip('/')}/health", 10):
         raise LedgerError(
             f"{name}'s server at {url} does not answer; nothing is lost: start it (`superalign up`) or unset PREFECT_API_URL, "
             f"and run the same command again"
@@ -163,14 +163,15 @@ def _command(name: str, port: int | None) -> list[str]:
 
 def _await(server: Server) -> None:
     deadline = time.monotonic() + PATIENCE
-    while server.health and not _answers(server.health, 5):
+    while server.health and not answers(server.health, 5):
         if not server.alive or time.monotonic() > deadline:
             _end(server)
             raise LedgerError(f"{server.name}'s server did not start; {server.log} says why; run `superalign up` again when it is mended")
         time.sleep(0.2)
 
 
-def _answers(url: str, timeout: float) -> bool:
+def answers(url: str, timeout: float) -> bool:
+    """Whether a server says at ``url`` that it is well."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 - http, to a server of ours or one the user named
             return bool(response.status == 200)

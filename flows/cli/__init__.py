@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ def main(words: Sequence[str] | None = None) -> int:
     from flows.cli.parser import parse
 
     sys.excepthook = unexpected
-    options = parse(words)
+    options = anchored(parse(words))
     module, _, name = str(options.call).partition(":")
     try:
         enter(options.workspace)
@@ -34,6 +35,21 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: nothing is left to say
         return 1
     return code
+
+
+def anchored(options: Namespace) -> Namespace:
+    """The options with the files a person named as they are seen from where the person is, not from the workspace."""
+    for name in ("file", "subject"):
+        if (path := getattr(options, name, None)) and (name == "file" or options.action in ("export", "import")):
+            setattr(options, name, str(Path(path).absolute()))
+    if hasattr(options, "settings"):
+        options.settings = [str(Path(word).absolute()) if is_file(word) else word for word in options.settings]
+    return options
+
+
+def is_file(word: str) -> bool:
+    """Whether a word names a recipe's file, and not a recipe or an override."""
+    return "=" not in word and ("/" in word or word.endswith((".yaml", ".yml")))
 
 
 def enter(workspace: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -93,3 +93,24 @@ def round_(record: RoundRecord) -> None:
     )
     if record.report:
         say(f"report: {record.report}")
+
+
+def fields(row: Mapping[str, object]) -> None:
+    """One row: a field a line, those without a value left out."""
+    width = max(map(len, row))
+    for name, value in row.items():
+        if value is not None:
+            say(f"{name:<{width}}  {clean(value)}")
+    say("")
+
+
+def nested(value: Any, name: str = "", depth: int = 0) -> None:
+    """A nested value, indented; what has no value is left out."""
+    pad = "  " * depth
+    if isinstance(value, dict | list):
+        if name:
+            say(f"{pad}{name}")
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value, 1):
+            nested(inner, str(key), depth + bool(name))
+    elif value is not None:
+        say(f"{pad}{name}: {clean(value)}")

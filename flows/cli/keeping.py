@@ -1,0 +1,45 @@
+"""`superalign rollback`, `repair` and `doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+
+from flows.cli import screen
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Takes champion and data back to a version."""
+    from flows.rollback import rollback as back
+
+    done = back(options.version, options.reason, getpass.getuser())
+    if options.json:
+        screen.emit(done.model_dump(mode="json"))
+    else:
+        screen.say(f"champion {done.before.learner} -> {done.after.learner}, critic {done.before.critic} -> {done.after.critic}")
+        screen.say(f"data/ is at round {done.round} again; the next round continues there, and `superalign rollback` leads forward too")
+    return 0
+
+
+def repair(options: argparse.Namespace) -> int:
+    """Brings a missing or corrupted file back."""
+    from flows.repair import repair as mend
+
+    said = mend(options.path)
+    if options.json:
+        screen.emit({"path": options.path, "done": said})
+    else:
+        screen.say(said)
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Looks for what is wrong; 1 where something is."""
+    from flows.doctor import examine
+
+    findings = list(examine())
+    if options.json:
+        screen.emit({"well": all(finding.well for finding in findings), "findings": [finding.model_dump() for finding in findings]})
+    else:
+        screen.table(("", "what", "found"), [("ok" if finding.well else "!!", finding.what, finding.found) for finding in findings])
+    return 0 if all(finding.well for finding in findings) else 1

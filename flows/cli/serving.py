@@ -1,0 +1,63 @@
+"""`superalign up`, `down` and `schedule`."""
+
+from __future__ import annotations
+
+import argparse
+
+from flows import clock, environment, servers
+from flows.cli import screen
+from superalign.errors import ConfigError
+
+
+def up(options: argparse.Namespace) -> int:
+    """Starts the servers that do not run."""
+    environment.quiet()
+    return _show(servers.up(), options.json)
+
+
+def down(options: argparse.Namespace) -> int:
+    """Ends the servers."""
+    ended = servers.down()
+    if options.json:
+        screen.emit({"ended": [server.name for server in ended]})
+    else:
+        screen.say(f"ended: {', '.join(server.name for server in ended) or 'nothing ran'}")
+    return 0
+
+
+def schedule(options: argparse.Namespace) -> int:
+    """Adds, removes or lists what runs by the clock."""
+    from flows.cli.running import round_config
+    from superalign.recipe import CampaignConfig
+
+    if options.settings and not options.cron:
+        raise ConfigError('a schedule needs --cron, for example --cron "0 2 * * 1": Mondays at two')
+    config = CampaignConfig(round=round_config(options.settings, []), rounds=options.rounds)
+    environment.quiet()
+    if options.cron:
+        clock.check(options.cron, options.timezone)
+    servers.up(worker=bool(options.cron))
+    environment.prepare()
+    from flows import schedule as schedules
+
+    with environment.translated():
+        if options.cron:
+            schedules.add(config, options.cron, options.timezone)
+        if options.remove:
+            schedules.remove(options.remove)
+        found = schedules.listed()
+    if options.json:
+        screen.emit({"schedules": [row.model_dump() for row in found]})
+    elif found:
+        screen.table(("name", "cron", "timezone", "recipe", "rounds"), [tuple(row.model_dump().values()) for row in found])
+    else:
+        screen.say("nothing is scheduled")
+    return 0
+
+
+def _show(running: list[servers.Server], as_json: bool) -> int:
+    if as_json:
+        screen.emit({"servers": [server.model_dump() for server in running]})
+    else:
+        screen.table(("server", "url", "pid", "log"), [(server.name, server.url, server.pid, server.log) for server in running])
+    return 0

@@ -1,0 +1,46 @@
+"""Repair: brings a file that is missing or corrupted back by its md5, data from DVC and weights from MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from superalign import journal
+from superalign.errors import ArtifactError, DataError
+from superalign.policy import STORE
+from tasks import register, version
+
+
+def repair(path: str) -> str:
+    """Brings ``path`` back; what was done, in words.
+
+    Raises:
+        DataError: No ledger knows the path.
+        ArtifactError: DVC does not hold the file.
+        PolicyError: MLflow does not hold the weights.
+    """
+    target = Path(path).as_posix()
+    if (weights := _weights(target)) is not None:
+        return f"the weights {weights} are back in {register.restore_policy(weights).path}"
+    wanted = _known(target)
+    if wanted is None:
+        raise DataError(f"{path} is in no round and in no state of data/; `superalign doctor` names the files that are wrong")
+    version.fetch(wanted, target)
+    return f"{target} is back, md5 {wanted}"
+
+
+def _weights(path: str) -> str | None:
+    folder = STORE.as_posix() + "/"
+    return path.removeprefix(folder).partition("/")[0] if path.startswith(folder) else None
+
+
+def _known(path: str) -> str | None:
+    """The md5 a path should have: as the round that wrote it says, or else the recorded state of data/."""
+    for record in reversed(journal.line(journal.head())):
+        for artifact in (*record.artifacts.values(), *record.inputs.values()):
+            if artifact.path == path:
+                return artifact.md5
+    try:
+        state = version.tree(version.current())
+    except ArtifactError:
+        return None
+    return state.get(path.removeprefix(f"{version.DATA.as_posix()}/"))
