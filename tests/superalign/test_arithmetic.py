@@ -11,6 +11,7 @@ from superalign.domains.arithmetic import people
 from superalign.domains.arithmetic.answers import parse_prompt, split
 from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw, solution
 from superalign.domains.arithmetic.task import LARGEST, Arithmetic
+from superalign.domains.arithmetic.tokens import tokenizer
 from superalign.domains.arithmetic.truth import GRID, ArithmeticTruth
 from superalign.errors import DataError
 
@@ -127,6 +128,16 @@ def test_every_lesson_says_what_is_true_although_no_truth_was_asked(truth: Arith
         reading = task.read(lesson.critique)
         assert reading is not None
         assert (reading.verdict, reading.step) == (ruling.right, ruling.step)
+
+
+def test_whatever_is_written_is_made_of_known_tokens_and_read_back_as_it_was() -> None:
+    task, words = Arithmetic(CONFIG), tokenizer()
+    texts = [lesson.prompt + lesson.critique for lesson in task.lessons(300, random.Random(2))]
+    texts += [row.prompt + row.chosen for row in task.demonstrations()]
+    for text in texts:
+        ids = words(text)["input_ids"]
+        assert words.unk_token_id not in ids
+        assert words.decode(ids) == text
 
 
 def test_a_critique_without_a_verdict_says_nothing(task: Arithmetic) -> None:

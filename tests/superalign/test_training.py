@@ -233,7 +233,7 @@ def test_a_critic_taught_a_few_critiques_says_them_with_its_own_probability(tiny
     said = list(GenerativeConfig().build(task, engine(policy), policy.md5).critique(pairs))
     assert [row.verdict for row in said] == [True, False]
     assert said[1].step == 2
-    assert said[1].text.endswith("-4=1 wrong")
+    assert said[1].text.endswith(" 2?-4=1 wrong")
     assert said[0].score == pytest.approx(said[0].confidence)
     assert said[1].score == pytest.approx(1 - (said[1].confidence or 0))
 

@@ -13,7 +13,7 @@ CHECKABLE = {"add": range(1, 4), "sub": range(1, 4), "mul": range(1, 4), "countd
 """Sizes people can check: their demonstrations there are right."""
 FEW = {"add": range(4, 7), "sub": range(4, 6), "mul": range(4, 6), "countdown": range(4, 5)}
 """Sizes of which people show a few answers, the fewer the larger, one in four with a wrong step. Beyond, they show none."""
-NUM_CLEAN, NUM_FEW, NUM_SEEDS, NOISE = 500, 60, 40, 0.25
+NUM_CLEAN, NUM_FEW, NUM_SEEDS, NOISE = 500, 100, 40, 0.25
 
 
 def categories(grid: dict[str, range]) -> list[Category]:

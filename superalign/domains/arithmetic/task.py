@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from superalign.domains import Lesson, Reading, Ruling
-from superalign.domains.arithmetic import people
-from superalign.domains.arithmetic.answers import final, parse_prompt, split
+from superalign.domains.arithmetic import critiques, people
+from superalign.domains.arithmetic.answers import final, parse_prompt
 from superalign.domains.arithmetic.facts import Facts, final_text, write
 from superalign.domains.arithmetic.problems import KINDS, Category, draw
 from superalign.domains.arithmetic.tamper import tamper
@@ -18,7 +18,6 @@ from superalign.records import Example, Query
 if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
-RIGHT, WRONG = " right", " wrong"
 LARGEST = {"add": 7, "sub": 6, "mul": 6, "countdown": 5}
 """The largest problems there are: one size beyond those people show answers for."""
 SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
@@ -84,28 +83,12 @@ class Arithmetic:
 
     def read(self, critique: str) -> Reading | None:
         """The verdict of a written critique; None where it has none."""
-        kind = "add" if ":" in critique else "countdown"
-        if critique.endswith(RIGHT):
-            return Reading(verdict=True, step=None)
-        if not critique.endswith(WRONG):
-            return None
-        body = critique.removesuffix(WRONG)
-        answer = split(kind, body.partition(" >")[0])
-        steps = len(answer.steps) if answer else 0
-        return Reading(verdict=False, step=steps if " >" in body else max(0, steps - 1))
+        return critiques.read(critique)
 
     def write(self, prompt: str, text: str, ruling: Ruling) -> str | None:
-        """The answer again up to its first error, that step as it should be, and the verdict."""
+        """The critique that says what ``ruling`` says; None where the response cannot be split into steps."""
         problem = parse_prompt(prompt)
-        answer = split(problem.kind, text) if problem else None
-        if problem is None or answer is None:
-            return None
-        target = f" > {problem.numbers[-1]}" if problem.kind == "countdown" else ""
-        if ruling.right:
-            return text + target + RIGHT
-        if ruling.step is None or ruling.correction is None or ruling.step > len(answer.steps):
-            return None
-        return "".join(answer.steps[: ruling.step]) + ruling.correction + WRONG
+        return critiques.write(problem, text, ruling) if problem else None
 
     def lessons(self, num_lessons: int, rng: random.Random) -> Iterator[Lesson]:
         """Critiques of composed answers of every size, half of them with one error inserted at a known place."""
