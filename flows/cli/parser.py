@@ -73,7 +73,7 @@ def _looks(add: Adder) -> None:
     show = add("show", "looking:show", "show what a stage of a round wrote")
     show.add_argument("round", type=_count, metavar="ROUND")
     show.add_argument(
-        "stage", metavar="STAGE", help="a stage, or what it wrote: queries, responses, critiques, labels, preferences, gates ..."
+        "stage", nargs="?", metavar="STAGE", help="a stage, or what it wrote: queries, responses, critiques, labels, preferences, gates ..."
     )
     show.add_argument("--id", metavar="ID", help="one row")
     show.add_argument("--trace", action="store_true", help="the rows it comes from, back to the seed")
