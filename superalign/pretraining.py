@@ -18,6 +18,10 @@ from superalign.policy import Policy, Role
 from superalign.records import Example, Step
 
 
+THREADS = 2
+"""Threads of the base trainings, fixed: sums over more threads differ in their last bits, and the hashes with them."""
+
+
 class PretrainingConfig(Config):
     """How the base policies are made."""
 
@@ -27,11 +31,11 @@ class PretrainingConfig(Config):
     """Width of the model."""
     layers: int = Field(default=4, ge=1)
     """Depth of the model."""
-    learner: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=9, batch_size=32, warmup_steps=50, save_steps=500)
+    learner: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=8, batch_size=32, warmup_steps=50, save_steps=500)
     """How the base learner is trained on the demonstrations."""
     critic: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=1, batch_size=32, warmup_steps=50, save_steps=500)
     """How the base critic is trained, from the base learner's weights, on the lessons."""
-    num_lessons: int = Field(default=64000, ge=1)
+    num_lessons: int = Field(default=128000, ge=1)
     """Critiques the base critic learns from."""
 
 
@@ -43,8 +47,11 @@ def pretrain(config: PretrainingConfig, rng_seed: int, folder: Path) -> tuple[Po
         rng_seed: Random seed of the initial weights, of the lessons and of the batches.
         folder: Where checkpoints go; training resumes from those it finds there.
     """
+    import torch
+
     from superalign.domains.arithmetic.model import blank
 
+    torch.set_num_threads(THREADS)
     task = config.domain.build()
     folder.mkdir(parents=True, exist_ok=True)
     demonstrations = Artifact.write((folder / "demonstrations.parquet").as_posix(), Example, task.demonstrations())
