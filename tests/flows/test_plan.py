@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.plan import discard, left, plan, settled
+from superalign import journal
+from superalign.artifacts import Artifact
+from superalign.digest import package_digest
+from superalign.errors import ArtifactError, ConfigError, DataError
+from superalign.journal import Campaign, Change, RoundRecord
+from superalign.recipe import CampaignConfig, RoundConfig
+from superalign.records import Query
+
+CONFIG = RoundConfig(num_queries=10)
+
+
+def record(number: int, status: str = "finished", **more: Any) -> RoundRecord:
+    versions = Change(before="learner/1")
+    made = RoundRecord(
+        round=number,
+        parent=number - 1 if number else None,
+        recipe="default",
+        config=CONFIG.model_dump(mode="json"),
+        code=package_digest("superalign", "tasks"),
+        learner=versions,
+        critic=versions,
+        **more,
+    )
+    Path(made.folder).mkdir(parents=True, exist_ok=True)
+    return RoundRecord.model_validate({**made.model_dump(), "status": status}).save()
+
+
+def asked(rounds: int = 1, config: RoundConfig = CONFIG, number: int | None = None) -> CampaignConfig:
+    return CampaignConfig(round=config, rounds=rounds, number=number)
+
+
+def test_nothing_begins_before_the_bootstrap(workspace: Path) -> None:
+    with pytest.raises(ConfigError, match="superalign bootstrap"):
+        plan(asked())
+    record(0, "running")
+    with pytest.raises(ConfigError, match="superalign bootstrap"):
+        plan(asked())
+
+
+def test_numbers_are_never_used_twice(workspace: Path) -> None:
+    record(0)
+    record(1, "discarded")
+    assert plan(asked(2)).first == 2
+
+
+def test_a_campaign_that_was_cut_off_goes_on_where_it_was(workspace: Path) -> None:
+    record(0)
+    first = plan(asked(3))
+    journal.set_campaign(first)
+    record(1)
+    record(2, "running")
+    again = plan(asked(3))
+    assert (again.first, again.rounds, left(again)) == (1, 3, [2, 3])
+
+
+def test_a_campaign_cut_off_between_two_rounds_is_the_same_campaign(workspace: Path) -> None:
+    record(0)
+    journal.set_campaign(plan(asked(3)))
+    record(1)
+    assert left(plan(asked(3))) == [2, 3]
+
+
+def test_an_unfinished_round_is_the_first_of_what_is_asked_next(workspace: Path) -> None:
+    record(0)
+    record(1, "running")
+    assert left(plan(asked(2))) == [1, 2]
+
+
+def test_another_recipe_is_refused_while_a_round_is_unfinished(workspace: Path) -> None:
+    record(0)
+    record(1, "running")
+    with pytest.raises(ConfigError, match=r"round 1 .* num_queries was 10, now 11.*--discard") as caught:
+        plan(asked(config=RoundConfig(num_queries=11)))
+    assert caught.value.exit_code == 2
+
+
+def test_a_discarded_round_is_over_and_its_files_are_gone(workspace: Path) -> None:
+    record(0)
+    record(1, "running")
+    journal.set_campaign(Campaign(first=1, rounds=2, config=CONFIG.model_dump(mode="json")))
+    discard()
+    assert not Path("data/rounds/0001").exists()
+    assert journal.campaign() is None
+    assert left(plan(asked(config=RoundConfig(num_queries=11)))) == [2]
+    with pytest.raises(DataError, match="no round is unfinished"):
+        discard()
+
+
+def test_a_round_that_is_over_is_verified_and_not_run_again(workspace: Path) -> None:
+    made = Artifact.write("data/rounds/0001/queries.parquet", Query, [])
+    record(1, artifacts={"attack": made}, seconds={"attack": 1.0})
+    found = settled(1, CONFIG)
+    assert found is not None and found.cached == ("attack",)
+    Path(made.path).write_bytes(b"broken")
+    with pytest.raises(ArtifactError, match=r"queries\.parquet is corrupted.*superalign repair"):
+        settled(1, CONFIG)
+    Path(made.path).unlink()
+    with pytest.raises(ArtifactError, match=r"queries\.parquet is missing.*superalign repair"):
+        settled(1, CONFIG)
+
+
+def test_a_round_that_is_over_stays_as_it_is_when_settings_or_code_change(workspace: Path) -> None:
+    record(1)
+    with pytest.raises(ConfigError, match="num_queries was 10, now 12"):
+        settled(1, RoundConfig(num_queries=12))
+    known = journal.read(1)
+    assert known is not None
+    known.model_copy(update={"code": "other"}).save()
+    with pytest.raises(ConfigError, match="other code"):
+        settled(1, CONFIG)
+
+
+def test_a_round_of_which_nothing_is_known_is_not_settled(workspace: Path) -> None:
+    record(0)
+    assert settled(1, CONFIG) is None
+    assert plan(asked(number=1)).first == 1
+    with pytest.raises(ConfigError, match="there is no round 5; the next one is round 1"):
+        plan(asked(number=5))
