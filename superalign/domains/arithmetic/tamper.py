@@ -25,7 +25,7 @@ def tamper(problem: Problem, made: list[Column] | str, facts: Facts, rng: random
     """A composed problem's answer with one error."""
     if isinstance(made, str):
         return _countdown(problem, made, facts, rng)
-    return _final(problem, made, rng) if rng.random() < 0.25 else _column(problem, made, facts, rng)
+    return _final(problem, made, rng) if rng.random() < 0.5 else _column(problem, made, facts, rng)
 
 
 def _column(problem: Problem, chain: list[Column], facts: Facts, rng: random.Random) -> Tampered:
@@ -33,7 +33,7 @@ def _column(problem: Problem, chain: list[Column], facts: Facts, rng: random.Ran
     right, _ = write(kind, chain, problem.first)
     x, y, carry, value, out = chain[place]
     while True:
-        form = rng.choice(("slip", "slip", "slip", "copy", "copy", "carry", "missing"))
+        form = rng.choice(("slip", "slip", "slip", "copy", "copy", "carry", *(("missing",) if len(chain) > 1 else ())))
         wrong = _wrong_column(form, kind, chain, place, facts, rng)
         if wrong != (x, y, carry, value, out):
             break
@@ -42,8 +42,6 @@ def _column(problem: Problem, chain: list[Column], facts: Facts, rng: random.Ran
     if wrong is None:
         head, tail = right[:place], right[place + 1 :]
         steps, digits = head + tail, [fact[3] % 10 for fact in (*chain[:place], *chain[place + 1 :])]
-        if not steps:
-            steps, digits = [right[0].rpartition("=")[0] + f"={value + 1}"], [(value + 1) % 10]
     return Tampered(problem.prompt, "".join(steps) + final_text(digits, problem.first), place, right[place])
 
 
@@ -85,7 +83,7 @@ def _follow(kind: str, chain: list[Column], place: int, wrong: Column | None, fa
 def _final(problem: Problem, chain: list[Column], rng: random.Random) -> Tampered:
     steps, digits = write(problem.kind, chain, problem.first)
     right, wrong = final_text(digits, problem.first), list(digits)
-    form = rng.choice(("digit", "neighbour", "drop", "extra", "swap"))
+    form = rng.choice(("digit", "neighbour", "drop", "extra", "swap", "several", "several", "several", "several"))
     place = rng.randrange(len(digits))
     if form == "neighbour":
         wrong[place] = digits[rng.randrange(len(digits))]
@@ -96,6 +94,8 @@ def _final(problem: Problem, chain: list[Column], rng: random.Random) -> Tampere
     elif form == "swap" and len(digits) > 1:
         other = (place + 1) % len(digits)
         wrong[place], wrong[other] = wrong[other], wrong[place]
+    elif form == "several":
+        wrong = [rng.choice((digit, digit, rng.randint(0, 9), rng.choice(digits))) for digit in digits]
     if wrong == digits:
         wrong[place] = (digits[place] + rng.randint(1, 9)) % 10
     return Tampered(problem.prompt, "".join(steps) + final_text(wrong, problem.first), len(chain), right)

@@ -95,7 +95,7 @@ class Arithmetic:
         facts = Facts((row.prompt, row.chosen) for row in self.demonstrations() if self._checkable(row.category))
         for _ in range(num_lessons):
             kind = rng.choice(KINDS)
-            size = rng.randint(max(2, SMALLEST[kind]), LARGEST[kind])
+            size = rng.randint(SMALLEST[kind], LARGEST[kind])
             problem, made = facts.compose(kind, size, rng)
             category = f"{kind}-{size}"
             if rng.random() < 0.5:
