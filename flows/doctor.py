@@ -44,6 +44,9 @@ def examine() -> Iterator[Finding]:
     yield from _servers()
     running = journal.running()
     yield Finding(what="lock", well=True, found="free" if running is None else journal.busy())
+    if not (found := _tried("journal", lambda: f"{len(journal.rounds())} rounds")).well:
+        yield found
+        return
     if journal.read(0) is None:
         yield Finding(what="workspace", well=False, found="no round 0 yet; `superalign bootstrap` makes it")
         return

@@ -14,11 +14,13 @@ def repair(path: str) -> str:
     """Brings ``path`` back; what was done, in words.
 
     Raises:
-        DataError: No ledger knows the path.
-        ArtifactError: DVC does not hold the file.
+        DataError: Nothing knows the path.
+        ArtifactError: DVC does not hold the file, or a round's record has no copy.
         PolicyError: MLflow does not hold the weights.
     """
-    target = Path(path).as_posix()
+    target = _inside(path)
+    if journal.restore(Path(target)):
+        return f"{target} is back, from its copy"
     if (weights := _weights(target)) is not None:
         return f"the weights {weights} are back in {register.restore_policy(weights).path}"
     wanted = _known(target)
@@ -26,6 +28,12 @@ def repair(path: str) -> str:
         raise DataError(f"{path} is in no round and in no state of data/; `superalign doctor` names the files that are wrong")
     version.fetch(wanted, target)
     return f"{target} is back, md5 {wanted}"
+
+
+def _inside(path: str) -> str:
+    """A path as the ledgers write it: relative to the workspace."""
+    whole, here = Path(path).absolute(), Path.cwd()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else Path(path)).as_posix()
 
 
 def _weights(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -69,7 +70,10 @@ def enter(workspace: str) -> None:
 
 
 def unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """What nobody foresaw: one line for the person, the whole of it in a file."""
+    """What nobody foresaw: one line for the person, the whole of it in a file. A full disk is said as such, wherever it was met."""
+    if full(error):
+        print("error: the disk is full; what is finished is kept: free some space and run the same command again", file=sys.stderr)
+        return
     log = Path(".superalign/logs/errors.log")
     text = "".join(traceback.format_exception(kind, error, trace))
     first = str(error).strip().splitlines()[:1]
@@ -83,3 +87,12 @@ def unexpected(kind: type[BaseException], error: BaseException, trace: Traceback
     print(
         f"error: {kind.__name__}: {first[0] if first else ''}; {where}; finished stages are kept: the same command resumes", file=sys.stderr
     )
+
+
+def full(error: BaseException | None) -> bool:
+    """Whether it was raised because the disk is full, or while something was that was."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "database or disk is full" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

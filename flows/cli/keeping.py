@@ -6,12 +6,15 @@ import argparse
 import getpass
 
 from flows.cli import screen
+from superalign.errors import DataError
 
 
 def rollback(options: argparse.Namespace) -> int:
     """Takes champion and data back to a version."""
     from flows.rollback import rollback as back
 
+    if not options.reason.strip():
+        raise DataError("--reason is empty; say why, for whoever reads the lineage")
     done = back(options.version, options.reason, getpass.getuser())
     if options.json:
         screen.emit(done.model_dump(mode="json"))

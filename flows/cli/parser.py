@@ -24,7 +24,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_rounds, _looks, _keeps, _serves, _people):
         add(Adder(commands))
-    return parser.parse_args(words)
+    options, rest = parser.parse_known_args(words)
+    if rest and (not hasattr(options, "settings") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.settings += rest  # argparse leaves words that come after an option
+    return options
 
 
 class Adder:

@@ -85,14 +85,20 @@ def round_(record: RoundRecord) -> None:
         say(f"held-out accuracy {before.mean:.3f} -> {after.mean:.3f} {interval}, {record.human_labels} human labels, {record.total:.0f} s")
     for verdict in record.gates:
         if not verdict.passed:
-            say(f"{verdict.severity}: {verdict.name} is {clean(verdict.value)}, limit {clean(verdict.limit)}. {verdict.detail}")
-    say(
-        record.reason or f"{record.learner.before} -> {record.learner.after}: promoted"
-        if record.status == "finished"
-        else str(record.reason)
-    )
+            found = "" if verdict.value is None else f" is {clean(verdict.value)}, limit {clean(verdict.limit)}"
+            say(f"{verdict.severity}: {verdict.name}{found}. {verdict.detail}")
+    say(_ending(record))
     if record.report:
         say(f"report: {record.report}")
+
+
+def _ending(record: RoundRecord) -> str:
+    """What became of the round, in a line."""
+    if record.reason or record.open:
+        return record.reason or "not finished yet; `superalign status` says whether it runs"
+    if record.round == 0:
+        return f"the base: {record.learner.after} with {record.critic.after}"
+    return f"{record.learner.before} -> {record.learner.after}: promoted"
 
 
 def fields(row: Mapping[str, object]) -> None:

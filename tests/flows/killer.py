@@ -33,7 +33,7 @@ def while_writing(name: str) -> None:
             die()
         return write(path, record, rows)
 
-    Artifact.write = half  # type: ignore[method-assign, assignment]
+    Artifact.write = half  # type: ignore[method-assign]
 
 
 def at(moment: str, module: str, function: str) -> None:

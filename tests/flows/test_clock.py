@@ -13,7 +13,13 @@ def test_a_cron_expression_is_taken(cron: str) -> None:
 
 @pytest.mark.parametrize(
     ("cron", "said"),
-    [("0 2 * *", "4 fields"), ("60 2 * * *", "'60' is no minute"), ("0 2 * * 8", "weekday"), ("x * * * *", "'x'"), ("*/0 * * * *", "minute")],
+    [
+        ("0 2 * *", "4 fields"),
+        ("60 2 * * *", "'60' is no minute"),
+        ("0 2 * * 8", "weekday"),
+        ("x * * * *", "'x'"),
+        ("*/0 * * * *", "minute"),
+    ],
 )
 def test_a_wrong_cron_expression_names_the_field(cron: str, said: str) -> None:
     with pytest.raises(ConfigError, match="--cron") as caught:

@@ -33,7 +33,9 @@ def base(workspace: Path) -> RoundRecord:
     rows = [Query(id=content_id(text), prompt=text, category="add", attacker="seeds") for text in ("1+1=", "\x1b[31m2+2=")]
     made = Artifact.write("data/rounds/0000/queries.parquet", Query, rows)
     change = Change(before="learner/1", after="learner/1", promoted=True)
-    record = RoundRecord(round=0, parent=None, recipe="default", config={}, code="", learner=change, critic=change, artifacts={"attack": made})
+    record = RoundRecord(
+        round=0, parent=None, recipe="default", config={}, code="", learner=change, critic=change, artifacts={"attack": made}
+    )
     return record.model_copy(update={"status": "finished"}).save()
 
 
@@ -63,6 +65,9 @@ def test_help_answers_within_half_a_second() -> None:
         (["lineage", "x"], "learner/2"),
         (["run", "--rounds", "0"], "no number above 0"),
         (["fly"], "fly"),
+        (["run", "--fly"], "--fly"),
+        (["rounds", "--json", "3"], "3"),
+        (["run", "--rounds", "2", "num_queries=0"], "num_queries cannot be 0"),
         ([], "COMMAND"),
     ],
 )
@@ -120,7 +125,9 @@ def test_a_second_round_is_refused_with_the_running_rounds_id(base: RoundRecord)
 
 
 def test_what_nobody_foresaw_is_one_line_and_a_file(workspace: Path) -> None:
-    script = "import sys, flows.cli.looking as looking; looking.rounds = lambda options: 1 / 0\nfrom flows.cli import main; sys.exit(main(['rounds']))"
+    script = (
+        "import sys, flows.cli.looking as looking; looking.rounds = lambda options: 1 / 0; from flows.cli import main; main(['rounds'])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ZeroDivisionError: division by zero; ")

@@ -81,5 +81,5 @@ def test_telemetry_is_off_whatever_the_machine_says(workspace: Path, monkeypatch
 
 def test_a_full_disk_is_a_clear_error(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "MIN_FREE", 2**60)
-    with pytest.raises(LedgerError, match="disk is full.*same command again"):
+    with pytest.raises(LedgerError, match=r"disk is full.*same command again"):
         environment.quiet()

@@ -42,8 +42,9 @@ def test_the_naive_loop_trusts_itself_and_lets_the_gates_see_its_candidates() ->
 def test_a_recipe_holds_only_what_differs(tmp_path: Path) -> None:
     config = load(RoundConfig, written(tmp_path, "learner: {epochs: 3}\ncritic_learner: {batch_size: 8}"))
     assert (config.learner.epochs, config.learner.learning_rate) == (3, RoundConfig().learner.learning_rate)
-    assert config.critic_learner is not None and RoundConfig().critic_learner is not None
-    assert config.critic_learner.learning_rate == RoundConfig().critic_learner.learning_rate
+    default = RoundConfig().critic_learner
+    assert default is not None
+    assert config.critic_learner == default.model_copy(update={"batch_size": 8})
 
 
 def test_another_type_begins_from_its_own_defaults_in_whatever_order_it_is_named() -> None:
