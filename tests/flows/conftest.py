@@ -85,11 +85,21 @@ class Toy:
 
     def runs(self) -> list[str]:
         """The rounds that MLflow shows a run of."""
-        stage = "SELECT run_uuid FROM tags WHERE key = 'superalign.stage' AND value = 'round'"
-        return [
-            value
-            for (value,) in self.query(f"SELECT value FROM tags WHERE key = 'superalign.round' AND run_uuid IN ({stage}) ORDER BY value")
-        ]
+        rows = self.query(
+            "SELECT value FROM tags WHERE key = 'superalign.round' AND run_uuid IN "
+            "(SELECT run_uuid FROM tags WHERE key = 'superalign.stage' AND value = 'round') ORDER BY value"
+        )
+        return [value for (value,) in rows]
+
+    def state(self, flow_run: str) -> str:
+        """What Prefect says of a flow run."""
+        with urllib.request.urlopen(f"{self.server}/flow_runs/{flow_run}", timeout=10) as response:  # noqa: S310 - our own server
+            return str(json.load(response)["state"]["type"])
+
+    def record(self, number: int) -> dict[str, Any]:
+        """The journal's record of a round."""
+        found: dict[str, Any] = json.loads((self.folder / f".superalign/rounds/{number:04d}.json").read_text())
+        return found
 
     def files(self) -> dict[str, bytes]:
         """Every data artifact's bytes."""
