@@ -2,6 +2,7 @@
 
 .superalign/lock               held (flock) by the process that runs a round; the system releases it when that dies
 .superalign/rounds/0001.json   RoundRecord
+.superalign/rounds/0001/record.json   its copy, from which `superalign repair` brings it back
 .superalign/campaign.json      Campaign: the rounds somebody asked for and that are not finished yet
 .superalign/head.json          Head: the round the data and the champion are at, which the next round continues
 """
@@ -145,8 +146,8 @@ class RoundRecord(Entry):
         return self.status in ("running", "waiting")
 
     def save(self) -> Self:
-        """Itself, written to the journal."""
-        return self.write(path(self.round))
+        """Itself, written to the journal, and to its copy."""
+        return self.write(path(self.round)).write(copy(self.round))
 
 
 class Campaign(Entry):
@@ -178,15 +179,39 @@ def path(number: int) -> Path:
     return ROUNDS / f"{number:04d}.json"
 
 
+def copy(number: int) -> Path:
+    """Where the copy of a round's record lies."""
+    return ROUNDS / f"{number:04d}" / "record.json"
+
+
 def read(number: int) -> RoundRecord | None:
-    """The record of a round; None if there is none."""
-    return _read(RoundRecord, path(number))
+    """The record of a round; None if there is none. ArtifactError if it is damaged, or only its copy is left."""
+    record = _read(RoundRecord, path(number))
+    if record is None and copy(number).exists():
+        raise ArtifactError(f"{path(number)} is missing; bring it back with `superalign repair {path(number)}`")
+    return record
 
 
 def rounds() -> list[RoundRecord]:
     """All rounds, oldest first."""
-    found = (_read(RoundRecord, file) for file in sorted(ROUNDS.glob("[0-9]*.json")))
-    return [record for record in found if record is not None]
+    numbers = {int(file.stem) for file in ROUNDS.glob("[0-9]*.json")} | {
+        int(file.parent.name) for file in ROUNDS.glob("[0-9]*/record.json")
+    }
+    return [record for number in sorted(numbers) if (record := read(number)) is not None]
+
+
+def restore(file: Path) -> bool:
+    """Brings the record of a round back from its copy; False if ``file`` is no such record. ArtifactError if the copy is gone too."""
+    if file.parent != ROUNDS or not (file.suffix == ".json" and file.stem.isdecimal()):
+        return False
+    number = int(file.stem)
+    try:
+        RoundRecord.model_validate_json(copy(number).read_bytes()).save()
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(
+            f"{file} cannot be brought back: its copy {copy(number)} is missing or damaged too; bring it from a backup"
+        ) from error
+    return True
 
 
 def head() -> int | None:
@@ -276,6 +301,5 @@ def _read(entry: type[E], file: Path) -> E | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise ArtifactError(
-            f"{file} is not a readable {entry.__name__} ({error.errors()[0]['msg']}); bring it back with `superalign repair {file}`"
-        ) from error
+        out = f"bring it back with `superalign repair {file}`" if file.parent == ROUNDS else "remove it, and run the same command again"
+        raise ArtifactError(f"{file} is not a readable {entry.__name__} ({error.errors()[0]['msg']}); {out}") from error

@@ -34,7 +34,7 @@ def test_a_record_reads_back_as_it_was_written(workspace: Path) -> None:
     made = record(3, 2)
     assert journal.read(3) == made
     assert journal.read(4) is None
-    assert [entry.name for entry in journal.ROUNDS.iterdir()] == ["0003.json"]
+    assert sorted(str(file.relative_to(journal.ROUNDS)) for file in journal.ROUNDS.rglob("*.json")) == ["0003.json", "0003/record.json"]
 
 
 def test_a_broken_record_is_named(workspace: Path) -> None:
