@@ -124,6 +124,11 @@ class Progress:
         self.writes.append(write)
         return result
 
+    def wait(self, reason: str) -> None:
+        """Says that the round waits, for people."""
+        self.note(status="waiting", reason=reason)
+        log.info("round %d  waits: %s", self.record.round, reason)
+
     def settle(self) -> None:
         """Waits for what is being written to MLflow beside the stages; LedgerError if it cannot be."""
         self.note(mlflow_run=self.opened.result())

@@ -59,7 +59,7 @@ def make_data(progress: Progress) -> Validated:
     asked = {"queries": queries, "responses": responses, "domain": domain}
     critiques = progress.run(critique, critic=config.critic, policy=critic, **asked, **engine)
     if config.oversight.human == "review":
-        progress.note(status="waiting", reason="people have questions to answer: see `superalign review list`")
+        progress.wait("people have questions to answer: see `superalign review list`")
     labels = progress.run(oversee, oversight=config.oversight, critiques=critiques, rng_seed=seed, **asked)
     progress.note(status="running", reason=None, human_labels=measure.human_labels(labels))
     added = (progress.added("demonstrations"), progress.added("preferences"))

@@ -22,8 +22,8 @@ class RoundConfig(Config):
 
     recipe: str = "default"
     """Name of the recipe."""
-    rng_seed: int = 0
-    """Random seed of the whole round."""
+    rng_seed: int = Field(default=0, ge=0, le=40_000)
+    """Random seed of the whole round; with the round's number in it, it has to fit the 32 bits that NumPy takes."""
     domain: DomainConfig = ArithmeticConfig()
     """What is being aligned."""
     engine: EngineConfig = TransformersConfig()
