@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from superalign.domains.arithmetic.problems import KINDS, LETTERS, Problem
 
 COLUMN = re.compile(r" ([a-p]):(\d+)([+*-])(\d+)([+-])(\d+)=(\d+)")
-DIGIT = re.compile(r" ([a-p]):(\d)")
+DIGIT = re.compile(r" ([a-p])=(\d)")
 TERM = re.compile(r"([+-])(\d+)=(\d+)")
 LETTERED = re.compile(r"([a-p])(\d)", re.IGNORECASE)
 

@@ -76,7 +76,7 @@ def _line(problem: Problem, answer: Answer, right: str) -> str:
     given, text = dict(DIGIT.findall(answer.final)), " >"
     for letter, digit in DIGIT.findall(right):
         shown = given.get(letter)
-        text += f" {letter}:{NOTHING if shown is None else f' {shown}?'}{digit}"
+        text += f" {letter}={NOTHING if shown is None else f' {shown}?'}{digit}"
         if shown != digit:
             break
     return text

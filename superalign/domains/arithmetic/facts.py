@@ -106,7 +106,7 @@ def write(kind: str, chain: list[Column], first: int) -> tuple[list[str], list[i
 
 def final_text(digits: list[int], first: int) -> str:
     """The final line of digits given units first."""
-    return " >" + "".join(f" {LETTERS[first + place]}:{digit}" for place, digit in reversed(list(enumerate(digits))))
+    return " >" + "".join(f" {LETTERS[first + place]}={digit}" for place, digit in reversed(list(enumerate(digits))))
 
 
 def _group(facts: Iterable[Column]) -> dict[int, list[Column]]:

@@ -119,7 +119,7 @@ def solution(problem: Problem, signs: tuple[int, ...] = ()) -> str:
 
 def final_line(problem: Problem) -> str:
     """The exact answer as it is written, as wide as the first operand at least."""
-    return lettered(answer(problem), problem.first, len(str(problem.numbers[0])), ":")
+    return lettered(answer(problem), problem.first, len(str(problem.numbers[0])), "=")
 
 
 def answer(problem: Problem) -> int:

@@ -9,7 +9,7 @@ from superalign.domains.arithmetic.problems import KINDS, LETTERS, MAX_TERM, MAX
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PATTERN = r"\n| \d+\?| ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p]:| ?[a-z]+| ?[+\-*=>:?]"
+PATTERN = r"\n| \d+\?| ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p][:=]| ?[a-z]+| ?[+\-*=>:?]"
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 WORDS = (*KINDS, "\n", " right", " wrong")
 
@@ -21,6 +21,7 @@ def vocabulary() -> list[str]:
         *WORDS,
         *(f" {symbol}" for symbol in "+-*=>:?"),
         *(f" {letter}:" for letter in LETTERS),
+        *(f" {letter}=" for letter in LETTERS),
         *(f" {letter}{digit}" for letter in LETTERS + LETTERS.upper() for digit in range(10)),
         *(str(n) for n in range(20)),
         *(f" {n}?" for n in range(MAX_TOTAL + 1)),
