@@ -17,7 +17,6 @@ from superalign.learners import SftConfig
 from superalign.policy import Policy, Role
 from superalign.records import Example, Step
 
-
 THREADS = 2
 """Threads of the base trainings, fixed: sums over more threads differ in their last bits, and the hashes with them."""
 
