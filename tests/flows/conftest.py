@@ -49,7 +49,7 @@ class Toy:
 
     def start(self, *words: str, kill: str = "") -> subprocess.Popen[str]:
         """The command; ``kill`` names where it dies (see killer.py)."""
-        environment = {**os.environ, "PREFECT_API_URL": self.server, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"PREFECT_API_URL": self.server} if self.server else {})}
         return subprocess.Popen(
             [sys.executable, str(KILLER), kill, *words, "--workspace", str(self.folder)],
             stdout=subprocess.PIPE,
