@@ -7,7 +7,7 @@ from typing import Any, Literal, NoReturn
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
-from flows.progress import FILES, Progress
+from flows.progress import Progress
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.errors import GateError
@@ -25,7 +25,6 @@ register_policy = ledger(register.register, "register policy")
 move_champion = ledger(register.set_champion, "move champion")
 write_report = ledger(report, "report")
 log_metrics = ledger(track.log_metrics, "log metrics")
-log_samples = ledger(track.log_samples, "log samples")
 attach = ledger(track.attach, "attach report")
 close_run = ledger(track.close_round, "close run")
 
@@ -68,14 +67,12 @@ def failures(verdicts: tuple[Verdict, ...]) -> str:
 
 def _close(progress: Progress, status: Literal["finished", "stopped"]) -> None:
     """The report and the last words in MLflow and Prefect; the journal comes last, since it says that all is done."""
-    run, number = progress.mlflow_run, progress.record.round
+    progress.settle()
+    run = progress.mlflow_run
     page = write_report(progress.record)
     progress.note(report=page.as_posix())
     attach(run, page.as_posix(), "report")
     attach(run, (page.parent / "plots").as_posix(), "plots")
-    attacked, answered, criticised, labelled = (progress.record.artifacts[stage] for stage in FILES)
-    samples = track.choose(attacked, answered, criticised, labelled)
-    log_samples(run, number, samples)
     record = progress.record
     tags = {"superalign.status": status, "superalign.data": record.data or "", "superalign.promoted": str(record.learner.promoted).lower()}
     close_run(run, "FINISHED" if status == "finished" else "FAILED", {**tags, "superalign.reason": record.reason or ""})

@@ -35,6 +35,7 @@ FILES = {"attack": "queries", "respond": "responses", "critique": "critiques", "
 
 open_run = ledger(track.open_round, "open run")
 log_stage: Task[..., str] = ledger(track.log_stage, "log stage")
+log_samples: Task[..., None] = ledger(track.log_samples, "log samples")
 warm_up = ledger(warm, "warm up")
 BESIDE: Any = ThreadPoolTaskRunner(max_workers=1)
 """MLflow is written to beside the stages, one write after another."""
@@ -128,6 +129,12 @@ class Progress:
         """Says that the round waits, for people."""
         self.note(status="waiting", reason=reason)
         log.info("round %d  waits: %s", self.record.round, reason)
+
+    def sample(self) -> None:
+        """Shows a few responses with all that was said of them as traces in MLflow, beside the stages."""
+        queries, responses, critiques, labels = (self.record.artifacts[stage] for stage in FILES)
+        shown = track.choose(queries, responses, critiques, labels)
+        self.writes.append(log_samples.submit(self.opened, self.record.round, shown))
 
     def settle(self) -> None:
         """Waits for what is being written to MLflow beside the stages; LedgerError if it cannot be."""

@@ -34,6 +34,7 @@ def run_round(config: RoundConfig, number: int) -> None:
     progress = Progress.begin(config, record_of(config, number))
     validated = make_data(progress)
     progress.settle()
+    progress.sample()
     if not validated.fit:
         stop(progress, validated)
     learned = make_candidate(progress, validated)
