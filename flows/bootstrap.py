@@ -19,7 +19,7 @@ from tasks.evaluate import evaluate
 from tasks.pretrain import pretrain
 from tasks.register import Provenance
 from tasks.seed import seed
-from tasks.stage import Learned, ledger, sweep
+from tasks.stage import Learned, ledger
 
 FOLDER = "data/rounds/0000"
 
@@ -40,7 +40,6 @@ def bootstrap(config: RoundConfig, pretraining: PretrainingConfig | None = None)
             return
         version.initialise()
         make_data(config)
-        sweep(FOLDER)
         base = pretrain(config=pretraining, rng_seed=config.rng_seed, folder=FOLDER)
         progress = Progress.begin(config, known or _record(config, base))
         finish(progress, base, look(progress, base))

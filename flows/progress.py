@@ -21,8 +21,8 @@ from superalign.journal import Change, RoundRecord
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from superalign.records import Example, Fingerprint, Query, Record
-from tasks import register, track
-from tasks.stage import SECONDS, Past, ledger, sweep
+from tasks import register, track, version
+from tasks.stage import SECONDS, Past, ledger
 from tasks.warm import warm
 
 log = logging.getLogger("superalign")
@@ -56,7 +56,6 @@ class Progress:
     @classmethod
     def begin(cls, config: RoundConfig, record: RoundRecord) -> Self:
         """The round as it is to be run, once everything it reads is what the record says; it is open in journal and MLflow."""
-        sweep(record.folder)
         for artifact in record.inputs.values():
             artifact.verify()
         for policy in record.policies.values():
@@ -173,7 +172,7 @@ def record_of(config: RoundConfig, number: int) -> RoundRecord:
         config=config.model_dump(mode="json"),
         code=code(),
         started=journal.now(),
-        inputs=inputs(),
+        inputs=recorded(inputs()),
         policies={
             "learner": learner.policy,
             "critic": critic.policy,
@@ -191,6 +190,15 @@ def inputs() -> dict[str, Artifact]:
     found |= {name: Artifact.open(f"data/benchmark/{name}.parquet", kind) for name, kind in BENCHMARK.items()}
     added = {name: f"data/added/{name}.parquet" for name in ADDED}
     return found | {f"added.{name}": Artifact.open(path, ADDED[name]) for name, path in added.items() if Path(path).is_file()}
+
+
+def recorded(found: dict[str, Artifact]) -> dict[str, Artifact]:
+    """What a round is to read, once it is what the recorded state of data/ holds; ArtifactError naming a file that was changed since."""
+    state = version.tree(version.current())
+    for artifact in found.values():
+        known = state.get(artifact.path.removeprefix(f"{version.DATA.as_posix()}/"))
+        artifact.model_copy(update={"md5": known or ""}).verify()
+    return found
 
 
 def _artifacts(stage: str, result: Any) -> dict[str, Artifact]:

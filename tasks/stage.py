@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 RESULTS = Path(".superalign/prefect/results")
-"""Where stage results lie, relative to the workspace."""
+"""Where stage results lie, relative to the workspace. One that was cut off while being written is to Prefect as if it were not there."""
 
 SECONDS: dict[str, float] = {}
 """Seconds of own compute of the last run of each stage in this process."""
@@ -115,15 +114,6 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
 def ledger(function: Callable[P, R], name: str) -> Task[P, R]:
     """A task around a write to a ledger: shown in Prefect, never cached; the function is idempotent."""
     return task(name=name, cache_policy=NO_CACHE, persist_result=False)(function)
-
-
-def sweep(folder: str) -> None:
-    """Removes a round's results that were cut off while being written: their stages run again. The lock must be held."""
-    for path in (RESULTS / folder).glob("*-*"):
-        try:
-            json.loads(path.read_bytes())
-        except ValueError:
-            path.unlink()
 
 
 def _forget_older(transaction: Transaction) -> None:

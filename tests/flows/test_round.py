@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.flows.conftest import ROUND, Toy
@@ -68,7 +69,7 @@ def test_a_stage_that_is_done_is_not_run_again(toy: Toy) -> None:
     assert toy.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
     killed = toy.record(1)["flow_run"]
     assert toy.state(killed) == "RUNNING"
-    again = toy.call("run", *ROUND, kill="before:tasks.track:choose")
+    again = toy.call("run", *ROUND, kill="before:tasks.report:report")
     said = {line.split()[2]: line.split()[-1] for line in again.stderr.splitlines() if line.startswith("round 1")}
     assert {name for name, end in said.items() if end == "cached"} == {"attack", "respond", "critique"}
     assert len(said) == len(STAGES)
@@ -183,3 +184,12 @@ def test_an_unreachable_server_loses_nothing(toy: Toy) -> None:
     assert "127.0.0.1:9" in down.stderr
     assert len(down.stderr.splitlines()) == 1
     assert toy.call("run", *ROUND, kill="write:examples.parquet").returncode == -9
+
+
+def test_seed_data_that_was_changed_is_named_and_never_trained_on(toy: Toy) -> None:
+    path = toy.folder / "data/seed/queries.parquet"
+    rows = pq.read_table(path)
+    pq.write_table(rows.slice(0, rows.num_rows - 1), path)
+    done = toy.call("run", *ROUND)
+    assert done.returncode == 1
+    assert "superalign repair data/seed/queries.parquet" in done.stderr
