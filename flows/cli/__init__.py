@@ -14,6 +14,9 @@ from types import TracebackType
 
 from superalign.errors import SuperalignError
 
+MAKING = ("running:bootstrap", "serving:up", "people:data")
+"""Commands that begin a workspace; to the others a folder that is not there is a mistake."""
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code: 0 done, 1 failed, 2 a bad call, recipe or file, 3 a gate failed."""
@@ -23,11 +26,13 @@ def main(words: Sequence[str] | None = None) -> int:
     options = anchored(parse(words))
     module, _, name = str(options.call).partition(":")
     try:
-        enter(options.workspace)
+        enter(options.workspace, make=options.call in MAKING)
         code: int = getattr(import_module(f"flows.cli.{module}"), name)(options)
         sys.stdout.flush()
     except SuperalignError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from flows.cli.screen import clean
+
+        print(f"error: {clean(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; the same command resumes", file=sys.stderr)
@@ -53,16 +58,19 @@ def is_file(word: str) -> bool:
     return "=" not in word and ("/" in word or word.endswith((".yaml", ".yml")))
 
 
-def enter(workspace: str) -> None:
-    """Makes the workspace the current directory, and completes a rollback that was killed there."""
+def enter(workspace: str, make: bool) -> None:
+    """Makes the workspace the current directory, and completes a rollback that was killed there; ``make`` one where none is."""
     folder = Path(workspace)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
         os.chdir(folder)
     except OSError as error:
         from superalign.errors import DataError
 
-        raise DataError(f"--workspace {workspace} cannot be used ({error.strerror}); name a folder that can be written") from error
+        raise DataError(
+            f"--workspace {workspace} cannot be used ({error.strerror}); name a folder that can be written; `superalign bootstrap` makes it"
+        ) from error
     if Path(".superalign").is_dir():
         from flows.rollback import resume
 

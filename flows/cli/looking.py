@@ -35,6 +35,9 @@ def rounds(options: argparse.Namespace) -> int:
     if options.json:
         screen.emit(summary.as_json(found))
         return 0
+    if not found:
+        screen.say("no round yet; `superalign bootstrap` makes the base")
+        return 0
     columns = ("round", "from", "recipe", "status", "accuracy", "after", "labels", "learner", "promoted", "seconds")
     screen.table(columns, [_row(record) for record in found])
     screen.say(f"champion: {summary.champion()}")

@@ -66,3 +66,17 @@ def test_a_full_disk_is_one_line_wherever_it_is_met(workspace: Path) -> None:
     assert done.stderr.splitlines() == ["error: the disk is full; what is finished is kept: free some space and run the same command again"]
     assert full(OSError(errno.EDQUOT, "quota"))
     assert not full(OSError(errno.EACCES, "no"))
+
+
+def test_looking_makes_no_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rounds", "--workspace", str(tmp_path / "typo")]) == 2
+    assert "superalign bootstrap" in capsys.readouterr().err
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_recipe_can_do_nothing_to_the_terminal(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("hostile.yaml").write_text('"\\e[31mnum_queriez": 3')
+    assert main(["run", "hostile.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert "\\x1b[31mnum_queriez is no setting" in said
