@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from superalign.artifacts import Artifact
+from superalign.errors import LedgerError
 from superalign.records import Critique, Label, Query, Record, Response
 from tasks import store
 
@@ -25,6 +26,8 @@ R = TypeVar("R", bound=Record)
 ROUND, STAGE = "superalign.round", "superalign.stage"
 TRACES = 20
 """Responses a round shown as traces: enough to read, few enough to write in a second."""
+ATTEMPTS = 3
+"""Times a trace is written: MLflow drops one that it cannot write at that moment, and says nothing."""
 LONGEST = 500
 """Longest parameter value, characters; the resolved configuration is an artifact beside them."""
 
@@ -169,23 +172,34 @@ def log_samples(run: str, number: int, samples: Sequence[Sample]) -> None:
     with store.reached():
         mlflow.set_tracking_uri(client.tracking_uri)
         known = _traces(identity, number)
-        for sample in samples:
-            if sample.response.id not in known:
-                span = mlflow.start_span_no_context(
-                    f"response {sample.response.id}",
-                    span_type="LLM",
-                    inputs={"prompt": sample.query.prompt},
-                    attributes=sample.response.model_dump(exclude={"text"})
-                    | {"category": sample.query.category, "attacker": sample.query.attacker},
-                    tags={ROUND: str(number), "superalign.response": sample.response.id, "superalign.query": sample.query.id},
-                    metadata={"mlflow.sourceRun": run},
-                    experiment_id=identity,
-                )
-                span.end(outputs={"response": sample.response.text})
-        known = _traces(identity, number)
+        for _ in range(ATTEMPTS):
+            for sample in samples:
+                if sample.response.id not in known:
+                    _span(run, identity, number, sample)
+            known = _traces(identity, number)
+            if all(sample.response.id in known for sample in samples):
+                break
+        else:
+            raise LedgerError(f"MLflow did not keep the traces of round {number}; {store.AGAIN}")
         for sample in samples:
             trace = known[sample.response.id]
             _assess(trace.info.trace_id, sample, {assessment.name for assessment in trace.info.assessments})
+
+
+def _span(run: str, identity: str, number: int, sample: Sample) -> None:
+    """Shows one response as a trace. Its texts are nested: MLflow's page draws plain ones as Markdown, which is not what was said."""
+    import mlflow
+
+    span = mlflow.start_span_no_context(
+        f"response {sample.response.id}",
+        span_type="LLM",
+        inputs={"prompt": {"text": sample.query.prompt}},
+        attributes=sample.response.model_dump(exclude={"text"}) | {"category": sample.query.category, "attacker": sample.query.attacker},
+        tags={ROUND: str(number), "superalign.response": sample.response.id, "superalign.query": sample.query.id},
+        metadata={"mlflow.sourceRun": run},
+        experiment_id=identity,
+    )
+    span.end(outputs={"response": {"text": sample.response.text}})
 
 
 def _assess(trace: str, sample: Sample, known: set[str]) -> None:

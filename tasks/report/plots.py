@@ -122,8 +122,9 @@ def over_rounds(
     """
     figure, (left, right) = _figure(9, 3.1, 2)
     champion = [after.mean if promoted else before.mean for before, after, promoted in accuracy]
-    steps, start = [rounds[0] - 1, *rounds], accuracy[0][0].mean
-    left.plot(steps, [start, *champion], color=AFTER, linewidth=2, marker="o", label="champion")
+    begun = rounds[0] > 0  # before round 0 there was no champion
+    steps, means = ([rounds[0] - 1, *rounds], [accuracy[0][0].mean, *champion]) if begun else (list(rounds), champion)
+    left.plot(steps, means, color=AFTER, linewidth=2, marker="o", label="champion")
     for number, (_, after, promoted) in zip(rounds, accuracy, strict=True):
         left.plot(
             [number, number], [after.low, after.high], color=AFTER if promoted else BAD, alpha=0.4, linewidth=5, solid_capstyle="round"

@@ -133,8 +133,8 @@ def test_traces_show_labelled_responses_first_with_what_critics_and_people_said(
     traces = {trace.info.tags["superalign.response"]: trace for trace in store.client().search_traces(locations=[store.experiment()])}
     assert traces.keys() == {sample.response.id for sample in samples}
     shown = traces[samples[0].response.id]
-    assert shown.data.spans[0].inputs == {"prompt": samples[0].query.prompt}
-    assert shown.data.spans[0].outputs == {"response": samples[0].response.text}
+    assert shown.data.spans[0].inputs == {"prompt": {"text": samples[0].query.prompt}}
+    assert shown.data.spans[0].outputs == {"response": {"text": samples[0].response.text}}
     assert shown.info.trace_metadata["mlflow.sourceRun"] == run
     said = {assessment.name: assessment for assessment in shown.info.assessments}
     assert len(shown.info.assessments) == 3
@@ -206,3 +206,22 @@ def test_a_store_that_cannot_be_written_is_said_within_seconds(ledgers: Path, wh
         blocker.execute("ROLLBACK")
         blocker.close()
         track.open_round(1, CONFIG)
+
+
+def test_a_trace_that_mlflow_drops_is_written_again_and_a_lost_one_is_an_error(
+    answered: tuple[Artifact, Artifact, Artifact, Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, samples, write = track.open_round(1, CONFIG), track.choose(*answered, limit=2), track._span
+    calls: list[str] = []
+
+    def drop(run: str, identity: str, number: int, sample: track.Sample) -> None:
+        calls.append(sample.response.id)
+        if len(calls) > 1:
+            write(run, identity, number, sample)
+
+    monkeypatch.setattr(track, "_span", drop)
+    track.log_samples(run, 1, samples)
+    assert sorted(calls) == sorted([samples[0].response.id, *(sample.response.id for sample in samples)])
+    monkeypatch.setattr(track, "_span", lambda *_: None)
+    with pytest.raises(LedgerError, match="run the same command again"):
+        track.log_samples(run, 2, samples)
