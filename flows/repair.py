@@ -44,7 +44,8 @@ def _weights(path: str) -> str | None:
 def _known(path: str) -> str | None:
     """The md5 a path should have: as the round that wrote it says, or else the recorded state of data/."""
     for record in reversed(journal.line(journal.head())):
-        for artifact in (*record.artifacts.values(), *record.inputs.values()):
+        fixed = (artifact for name, artifact in record.inputs.items() if not name.startswith("added."))  # `data add` goes on after a round
+        for artifact in (*record.artifacts.values(), *fixed):
             if artifact.path == path:
                 return artifact.md5
     try:
