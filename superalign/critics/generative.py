@@ -1,7 +1,7 @@
 """A trained language model that writes its critique: which step is wrong and what it should be, or that none is.
 
 Writing the critique before the verdict (generative verifiers, arXiv 2408.15240) trains far better than a bare verdict,
-since every token is supervised. The score is the probability the critic gives to what it wrote.
+since every token is supervised. The score is a half, plus or minus half the probability the critic gives to what it wrote.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Generative:
             )
         confidence = math.exp(math.fsum(written.logprobs)) if written.logprobs else None
         certainty = 1.0 if confidence is None else confidence
-        score = certainty if reading.verdict else 1 - certainty
+        # A hesitant "wrong" must stay below a hesitant "right": the whole text's probability is small for both.
+        score = 0.5 + certainty / 2 if reading.verdict else 0.5 - certainty / 2
         return Critique(
             id=name,
             response=response.id,

@@ -152,5 +152,5 @@ def finished(base: Toy, tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 
 @pytest.fixture
-def toy(base: Toy, tmp_path: Path) -> Toy:
+def loop(base: Toy, tmp_path: Path) -> Toy:
     return base.copy(tmp_path / "toy")

@@ -51,51 +51,51 @@ def test_the_four_ledgers_agree_on_every_md5(finished: Toy) -> None:
         assert artifact["md5"] in in_mlflow or name == "quarantine", name
 
 
-def test_a_round_killed_in_every_stage_ends_with_the_same_bytes(toy: Toy, finished: Toy) -> None:
+def test_a_round_killed_in_every_stage_ends_with_the_same_bytes(loop: Toy, finished: Toy) -> None:
     for where in KILLS:
-        done = toy.call("run", *ROUND, kill=where)
+        done = loop.call("run", *ROUND, kill=where)
         assert done.returncode == -9, f"{where}: {done.stderr}"
-    made = toy.round(code=3 if not finished.json("rounds")["rounds"][1]["learner"]["promoted"] else 0)["rounds"][0]
+    made = loop.round(code=3 if not finished.json("rounds")["rounds"][1]["learner"]["promoted"] else 0)["rounds"][0]
     assert made["cached"] == STAGES
-    assert toy.files() == finished.files()
+    assert loop.files() == finished.files()
     whole = finished.json("rounds")["rounds"][1]
     assert made["data"] == whole["data"]
     assert made["gates"] == whole["gates"]
-    assert toy.runs() == ["0", "1"]
-    assert toy.query("SELECT name, version FROM model_versions ORDER BY name, version") == [("critic", 1), ("learner", 1), ("learner", 2)]
+    assert loop.runs() == ["0", "1"]
+    assert loop.query("SELECT name, version FROM model_versions ORDER BY name, version") == [("critic", 1), ("learner", 1), ("learner", 2)]
 
 
-def test_a_stage_that_is_done_is_not_run_again(toy: Toy) -> None:
-    assert toy.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
-    killed = toy.record(1)["flow_run"]
-    assert toy.state(killed) == "RUNNING"
-    again = toy.call("run", *ROUND, kill="before:tasks.report:report")
+def test_a_stage_that_is_done_is_not_run_again(loop: Toy) -> None:
+    assert loop.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
+    killed = loop.record(1)["flow_run"]
+    assert loop.state(killed) == "RUNNING"
+    again = loop.call("run", *ROUND, kill="before:tasks.report:report")
     said = {line.split()[2]: line.split()[-1] for line in again.stderr.splitlines() if line.startswith("round 1")}
     assert {name for name, end in said.items() if end == "cached"} == {"attack", "respond", "critique"}
     assert len(said) == len(STAGES)
-    assert toy.state(killed) == "CRASHED"
+    assert loop.state(killed) == "CRASHED"
 
 
-def test_a_result_cut_off_while_written_is_never_read(toy: Toy) -> None:
-    assert toy.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
-    for result in (toy.folder / ".superalign/prefect/results/data/rounds/0001").glob("respond-*"):
+def test_a_result_cut_off_while_written_is_never_read(loop: Toy) -> None:
+    assert loop.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
+    for result in (loop.folder / ".superalign/prefect/results/data/rounds/0001").glob("respond-*"):
         result.write_bytes(result.read_bytes()[:100])
-    done = toy.call("run", *ROUND, kill="write:examples.parquet")
+    done = loop.call("run", *ROUND, kill="write:examples.parquet")
     assert done.returncode == -9, done.stderr
     assert [line.split()[-1] for line in done.stderr.splitlines() if "respond" in line] != ["cached"]
 
 
 def test_a_corrupted_artifact_is_named_repaired_and_never_silently_made_again(finished: Toy, tmp_path: Path) -> None:
-    toy = finished.copy(tmp_path / "toy")
+    loop = finished.copy(tmp_path / "loop")
     path = "data/rounds/0001/responses.parquet"
-    whole = (toy.folder / path).read_bytes()
-    (toy.folder / path).write_bytes(b"broken")
-    done = toy.call("run", *ROUND)
+    whole = (loop.folder / path).read_bytes()
+    (loop.folder / path).write_bytes(b"broken")
+    done = loop.call("run", *ROUND)
     assert done.returncode == 1
     assert f"superalign repair {path}" in done.stderr.splitlines()[-1]
-    assert (toy.folder / path).read_bytes() == b"broken"
-    assert toy.call("repair", path).returncode == 0
-    assert (toy.folder / path).read_bytes() == whole
+    assert (loop.folder / path).read_bytes() == b"broken"
+    assert loop.call("repair", path).returncode == 0
+    assert (loop.folder / path).read_bytes() == whole
 
 
 def test_a_finished_round_is_verified_within_eight_seconds_and_without_prefect(finished: Toy) -> None:
@@ -107,89 +107,89 @@ def test_a_finished_round_is_verified_within_eight_seconds_and_without_prefect(f
     assert found["rounds"][0]["artifacts"] == finished.json("rounds")["rounds"][1]["artifacts"]
 
 
-def test_a_campaign_killed_in_its_second_round_is_completed_by_the_same_command(toy: Toy) -> None:
-    done = toy.call("run", *ROUND, "promotion.min_gap=-1", "--rounds", "3", kill="write:0002/critiques.parquet")
+def test_a_campaign_killed_in_its_second_round_is_completed_by_the_same_command(loop: Toy) -> None:
+    done = loop.call("run", *ROUND, "promotion.min_gap=-1", "--rounds", "3", kill="write:0002/critiques.parquet")
     assert done.returncode == -9, done.stderr
-    refused = toy.call("run", *ROUND, "num_queries=50")
+    refused = loop.call("run", *ROUND, "num_queries=50")
     assert refused.returncode == 2
     assert "round 2" in refused.stderr
     assert "--discard" in refused.stderr
-    done = toy.call("run", *ROUND, "promotion.min_gap=-1", "--rounds", "3", "--json")
+    done = loop.call("run", *ROUND, "promotion.min_gap=-1", "--rounds", "3", "--json")
     found = json.loads(done.stdout)
     assert [made["round"] for made in found["rounds"]] == [1, 2, 3]
     assert [made["parent"] for made in found["rounds"]] == [0, 1, 2]
     assert {made["status"] for made in found["rounds"]} == {"finished"}
-    assert toy.runs() == ["0", "1", "2", "3"]
+    assert loop.runs() == ["0", "1", "2", "3"]
 
 
-def test_data_that_is_not_fit_stops_the_round_before_training(toy: Toy) -> None:
-    found = toy.round("validation.min_examples=1000", code=3)
+def test_data_that_is_not_fit_stops_the_round_before_training(loop: Toy) -> None:
+    found = loop.round("validation.min_examples=1000", code=3)
     made = found["rounds"][0]
     assert made["status"] == "stopped"
     assert "learn" not in made["artifacts"]
     assert "limit 1000" in made["reason"]
     assert found["champion"] == "learner/1"
-    assert (toy.folder / made["artifacts"]["quarantine"]["path"]).is_file()
-    assert (toy.folder / ".superalign/rounds/0001/docs/index.html").is_file()
-    assert (toy.folder / made["report"]).is_file()
-    assert toy.query("SELECT status FROM runs WHERE name = 'round 1'") == [("FAILED",)]
+    assert (loop.folder / made["artifacts"]["quarantine"]["path"]).is_file()
+    assert (loop.folder / ".superalign/rounds/0001/docs/index.html").is_file()
+    assert (loop.folder / made["report"]).is_file()
+    assert loop.query("SELECT status FROM runs WHERE name = 'round 1'") == [("FAILED",)]
 
 
-def test_a_gate_that_fails_leaves_the_champion_and_the_round_says_why(toy: Toy) -> None:
-    found = toy.round("promotion.min_gap=2", code=3)
+def test_a_gate_that_fails_leaves_the_champion_and_the_round_says_why(loop: Toy) -> None:
+    found = loop.round("promotion.min_gap=2", code=3)
     made = found["rounds"][0]
     assert made["status"] == "finished"
     assert made["learner"] == {"before": "learner/1", "after": "learner/2", "promoted": False}
     assert found["champion"] == "learner/1"
     assert made["reason"].startswith("the champion stays learner/1: ")
-    assert toy.json("rounds")["champion"] == "learner/1"
+    assert loop.json("rounds")["champion"] == "learner/1"
 
 
-def test_a_round_waits_for_people_and_goes_on_with_their_answers(toy: Toy) -> None:
-    with toy.start("run", *ROUND, "--human", "--json") as process:
+def test_a_round_waits_for_people_and_goes_on_with_their_answers(loop: Toy) -> None:
+    with loop.start("run", *ROUND, "--human", "--json") as process:
         asked: list[dict[str, str]] = []
         deadline = time.monotonic() + 120
         while not asked and time.monotonic() < deadline:
-            listed = toy.call("review", "list", "--json")
+            listed = loop.call("review", "list", "--json")
             asked = json.loads(listed.stdout)["open"] if listed.returncode == 0 else []
-        status = toy.json("status")
+        status = loop.json("status")
         assert (status["running"], status["questions"]) == (1, len(asked))
         for question in asked:
-            assert toy.call("review", "answer", question["id"], "wrong", "--by", "ada").returncode == 0
+            assert loop.call("review", "answer", question["id"], "wrong", "--by", "ada").returncode == 0
         out, said = process.communicate(timeout=240)
     made = json.loads(out)["rounds"][0]
     assert (made["status"], made["human_labels"]) == ("finished", len(asked)), said
-    rows = toy.json("show", "1", "labels")["rows"]
+    rows = loop.json("show", "1", "labels")["rows"]
     assert {row["annotator"] for row in rows} == {"human:ada"}
 
 
-def test_a_teams_own_data_is_what_the_next_round_uses_and_waits_for_the_unfinished_one(toy: Toy, tmp_path: Path) -> None:
+def test_a_teams_own_data_is_what_the_next_round_uses_and_waits_for_the_unfinished_one(loop: Toy, tmp_path: Path) -> None:
     mine = tmp_path / "mine.jsonl"
     mine.write_text(json.dumps({"prompt": "add j1 + J6 =", "completion": " j:1+6+0=7 > j:7"}) + "\n")
-    assert toy.call("run", *ROUND, kill="write:responses.parquet").returncode == -9
-    assert "round 1 is unfinished" in toy.call("data", "add", str(mine), "--as", "demonstrations").stderr
-    assert toy.call("run", *ROUND, "--discard", kill="write:responses.parquet").returncode == -9
-    assert [made["status"] for made in toy.json("rounds")["rounds"]] == ["finished", "discarded", "running"]
-    assert toy.call("run", *ROUND, "--discard", "num_queries=1", kill="before:flows.environment:prepare").returncode == -9
-    added = toy.json("data", "add", str(mine), "--as", "demonstrations")
+    assert loop.call("run", *ROUND, kill="write:responses.parquet").returncode == -9
+    assert "round 1 is unfinished" in loop.call("data", "add", str(mine), "--as", "demonstrations").stderr
+    assert loop.call("run", *ROUND, "--discard", kill="write:responses.parquet").returncode == -9
+    assert [made["status"] for made in loop.json("rounds")["rounds"]] == ["finished", "discarded", "running"]
+    assert loop.call("run", *ROUND, "--discard", "num_queries=1", kill="before:flows.environment:prepare").returncode == -9
+    added = loop.json("data", "add", str(mine), "--as", "demonstrations")
     assert added["added"] == 1
-    toy.call("run", *ROUND, kill="write:responses.parquet")
-    assert toy.record(3)["inputs"]["added.demonstrations"]["rows"] == 1
+    loop.call("run", *ROUND, kill="write:responses.parquet")
+    assert loop.record(3)["inputs"]["added.demonstrations"]["rows"] == 1
 
 
-def test_an_unreachable_server_loses_nothing(toy: Toy) -> None:
-    assert toy.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
-    down = Toy(toy.folder, "http://127.0.0.1:9/api").call("run", *ROUND)
+def test_an_unreachable_server_loses_nothing(loop: Toy) -> None:
+    assert loop.call("run", *ROUND, kill="write:labels.parquet").returncode == -9
+    down = Toy(loop.folder, "http://127.0.0.1:9/api").call("run", *ROUND)
     assert down.returncode == 1
     assert "127.0.0.1:9" in down.stderr
     assert len(down.stderr.splitlines()) == 1
-    assert toy.call("run", *ROUND, kill="write:examples.parquet").returncode == -9
+    assert loop.call("run", *ROUND, kill="write:examples.parquet").returncode == -9
 
 
-def test_seed_data_that_was_changed_is_named_and_never_trained_on(toy: Toy) -> None:
-    path = toy.folder / "data/seed/queries.parquet"
+def test_seed_data_that_was_changed_is_named_and_never_trained_on(loop: Toy) -> None:
+    path = loop.folder / "data/seed/queries.parquet"
     rows = pq.read_table(path)
     pq.write_table(rows.slice(0, rows.num_rows - 1), path)
-    done = toy.call("run", *ROUND)
+    done = loop.call("run", *ROUND)
     assert done.returncode == 1
     assert "superalign repair data/seed/queries.parquet" in done.stderr

@@ -12,9 +12,10 @@ import torch
 
 from superalign.artifacts import Artifact
 from superalign.critics import GenerativeConfig
+from superalign.critics.generative import Generative
 from superalign.domains import ArithmeticConfig, Ruling
 from superalign.domains.arithmetic.model import blank
-from superalign.engines import Sampling, TransformersConfig
+from superalign.engines import Completion, Sampling, TransformersConfig
 from superalign.engines.transformers import Transformers, load
 from superalign.errors import DataError, EngineError, PolicyError, TrainingError
 from superalign.learners import DpoConfig, SftConfig, training
@@ -234,8 +235,18 @@ def test_a_critic_taught_a_few_critiques_says_them_with_its_own_probability(tiny
     assert [row.verdict for row in said] == [True, False]
     assert said[1].step == 2
     assert said[1].text.endswith(" 2?-4=1 wrong")
-    assert said[0].score == pytest.approx(said[0].confidence)
-    assert said[1].score == pytest.approx(1 - (said[1].confidence or 0))
+    assert said[0].score == pytest.approx(0.5 + (said[0].confidence or 0) / 2)
+    assert said[1].score == pytest.approx(0.5 - (said[1].confidence or 0) / 2)
+
+
+def test_the_score_is_on_the_side_of_the_verdict_however_hesitant_the_critic(tiny: Policy) -> None:
+    critic = Generative(GenerativeConfig(), DOMAIN.build(), engine(tiny), "m")
+    answer = Response(
+        id="r", query="q", sample=0, text=" 9-4=5-4=1", num_tokens=5, mean_logprob=None, finished=True, policy="p", engine="e"
+    )
+    for text, side in ((" 9? 9 5?-4=5 1?-4=1 > 1 right", 1), (" 9? 9 5?-4=6 wrong", -1)):
+        said = critic._record(answer, Completion(text=text, num_tokens=2, logprobs=(-2.0, -3.0), finished=True))
+        assert (said.score - 0.5) * side > 0
 
 
 def test_a_critique_without_verdict_is_data_not_an_exception(tiny: Policy) -> None:
