@@ -223,8 +223,9 @@ def test_a_critic_taught_a_few_critiques_says_them_with_its_own_probability(tiny
         )
         for text, ruling in ((right, Ruling(True)), (wrong, Ruling(False, 2, "-4=1")))
     ]
-    config = SftConfig(epochs=20, batch_size=8, learning_rate=5e-3, warmup_steps=5)
-    policy, _ = config.build().learn(tiny, Artifact.write("lessons.parquet", Example, rows), Path("critic"), 0)
+    config = SftConfig(epochs=20, batch_size=8, learning_rate=3e-3, warmup_steps=5)
+    start = Policy.store("critic", blank(Path("larger"), 0, hidden=64, layers=2))
+    policy, _ = config.build().learn(start, Artifact.write("lessons.parquet", Example, rows), Path("critic"), 0)
     query = Query(id="q", prompt=prompt, category="countdown-3-hard", attacker="seeds")
     answers = [
         Response(id=text, query="q", sample=0, text=text, num_tokens=5, mean_logprob=-0.1, finished=True, policy="p", engine="e")
