@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from superalign.errors import ArtifactError
-from superalign.records import RECORDS, Record
+from superalign.records import Record
 
 R = TypeVar("R", bound=Record)
 
@@ -137,8 +137,3 @@ def _field(name: str, hint: Any) -> pa.Field:
     if typing.get_origin(hint) is typing.Literal:
         hint = str
     return pa.field(name, ARROW[hint], nullable=nullable)
-
-
-def kind_of(artifact: Artifact) -> type[Record]:
-    """The record type an artifact holds."""
-    return RECORDS[artifact.record]

@@ -9,7 +9,6 @@
     ├── TrainingError(ArithmeticError) training diverged
     ├── GateError(RuntimeError)        a critical check failed; exit code 3
     ├── BusyError(RuntimeError)        another round runs in this workspace
-    ├── WaitingError(RuntimeError)     the round waits for human answers
     └── LedgerError(ConnectionError)   Prefect, MLflow or DVC cannot be reached or written
 
 A message says what was wrong, what was found, and the way out.
@@ -58,10 +57,6 @@ class GateError(SuperalignError, RuntimeError):
 
 class BusyError(SuperalignError, RuntimeError):
     """Another round is running in this workspace."""
-
-
-class WaitingError(SuperalignError, RuntimeError):
-    """The round waits for human answers."""
 
 
 class LedgerError(SuperalignError, ConnectionError):

@@ -27,7 +27,7 @@ class Critic(Protocol):
 
 
 class GenerativeConfig(Config):
-    """A trained language model writes the critique; its score is the probability it gives to its verdict."""
+    """A trained language model writes the critique; its score is a half, plus or minus half the probability of what it wrote."""
 
     type: Literal["generative"] = "generative"
     """Discriminator."""

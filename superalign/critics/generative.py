@@ -42,31 +42,14 @@ class Generative:
     def _record(self, response: Response, written: Completion) -> Critique:
         text, reading = written.text, self.task.read(written.text) if written.finished else None
         name = content_id(response.id, "generative", self.policy, text)
+        said = Critique(
+            id=name, response=response.id, critic="generative", policy=self.policy, text=text, verdict=None, score=0.5, confidence=0
+        )
         if reading is None:
             error = "the critique has no verdict" if written.finished else "the critique did not end within critic.max_tokens"
-            return Critique(
-                id=name,
-                response=response.id,
-                critic="generative",
-                policy=self.policy,
-                text=text,
-                verdict=None,
-                score=0.5,
-                confidence=0,
-                error=error,
-            )
+            return said.model_copy(update={"error": error})
         confidence = math.exp(math.fsum(written.logprobs)) if written.logprobs else None
         certainty = 1.0 if confidence is None else confidence
         # A hesitant "wrong" must stay below a hesitant "right": the whole text's probability is small for both.
         score = 0.5 + certainty / 2 if reading.verdict else 0.5 - certainty / 2
-        return Critique(
-            id=name,
-            response=response.id,
-            critic="generative",
-            policy=self.policy,
-            text=text,
-            verdict=reading.verdict,
-            score=score,
-            confidence=confidence,
-            step=reading.step,
-        )
+        return said.model_copy(update={"verdict": reading.verdict, "score": score, "confidence": confidence, "step": reading.step})
