@@ -92,7 +92,7 @@ class Critique(Record):
     confidence: float | None = Field(default=None, ge=0, le=1)
     """Probability the critic gives to its own verdict; None where its engine does not say."""
     step: int | None = None
-    """Zero-based index of the first wrong step; the number of steps where only the final line is wrong."""
+    """Zero-based index of the first wrong step; the number of steps where something is missing or too much at the end."""
     error: str | None = None
     """Why no verdict could be read."""
 

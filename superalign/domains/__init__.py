@@ -33,7 +33,7 @@ class Reading:
 
     verdict: bool
     step: int | None
-    """First wrong step, zero-based; the number of steps for the final line; None where the verdict is right."""
+    """First wrong step, zero-based; the number of steps for what is missing or too much after them; None where the verdict is right."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from superalign.domains import ArithmeticConfig, Ruling
+from superalign.domains import ArithmeticConfig, Reading, Ruling
 from superalign.domains.arithmetic import people
 from superalign.domains.arithmetic.answers import parse_prompt, split
 from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw, solution
@@ -63,8 +63,8 @@ def test_a_correction_put_in_place_moves_the_first_error_on_or_ends_it(truth: Ar
         assert answer is not None
         assert ruling.step is not None
         assert ruling.correction is not None
-        steps = [*answer.steps[: ruling.step], ruling.correction, *answer.steps[ruling.step + 1 :]]
-        mended = truth.verify(problem.prompt, "".join(steps) + answer.final)
+        steps = [*answer[: ruling.step], ruling.correction, *answer[ruling.step + 1 :]]
+        mended = truth.verify(problem.prompt, "".join(steps))
         assert mended.right or (mended.step or 0) > ruling.step
 
 
@@ -76,7 +76,7 @@ def test_fudging_a_countdown_is_found_out(truth: ArithmeticTruth) -> None:
     assert not truth.verify(prompt, " 9-8=1").right
 
 
-@pytest.mark.parametrize("text", ["", " ", "12", " a:1+1", "\x00", " > ", "countdown", " 9" * 500, " a:0+0+0=0 >" + " a:0" * 99])
+@pytest.mark.parametrize("text", ["", " ", "12", " a:1+1", "\x00", " > ", "countdown", " 9" * 500, " a:0+0+0=0" + " a:0" * 99])
 def test_no_answer_however_odd_is_right_or_an_exception(text: str, truth: ArithmeticTruth, task: Arithmetic) -> None:
     assert not truth.verify("add b9 a5 + B1 A0 =", text).right
     assert not truth.verify("countdown 9 4 4 > 1 :", text).right
@@ -88,7 +88,7 @@ def test_what_is_not_a_problem_has_no_category_and_cannot_be_verified(task: Arit
     for prompt in ("", "hello", "add 12 + 13 =", "add b1 a2 + C1 A3 =", "mul b1 a2 *x =", "countdown 1 2 > :", "add" + " a1" * 200):
         assert task.category(prompt) is None
         with pytest.raises(DataError, match="not an arithmetic problem"):
-            truth.verify(prompt, " a:1+1+0=2 > a:2")
+            truth.verify(prompt, " a:1+1+0=2")
 
 
 def test_the_two_halves_of_the_benchmark_and_what_people_showed_are_disjoint(task: Arithmetic, truth: ArithmeticTruth) -> None:
@@ -140,9 +140,33 @@ def test_whatever_is_written_is_made_of_known_tokens_and_read_back_as_it_was() -
         assert words.decode(ids) == text
 
 
-def test_a_critique_without_a_verdict_says_nothing(task: Arithmetic) -> None:
-    assert task.read(" a:1+1+0=2") is None
-    assert task.read("") is None
+@pytest.mark.parametrize(
+    "critique", ["", " right", " a: 2?1+1+0=2", " a:1+1+0=2 right", " a: 2?1+1+0=2 b wrong", " 9? 9 > 9", " a: 2?1+1+0=2 wrong right"]
+)
+def test_a_critique_without_a_verdict_or_not_written_as_one_says_nothing(critique: str, task: Arithmetic) -> None:
+    assert task.read(critique) is None
+
+
+def test_a_critique_whose_own_result_differs_from_the_one_it_quotes_is_an_objection_whatever_it_ends_in(task: Arithmetic) -> None:
+    for critique, step in (
+        (" a: 2?1+1+0=2 b: 37?4*9+5=41 c: 3?1+2+0=3 right", 1),
+        (" a: ?1+1+0=2 right", 0),
+        (" 9? 9 13?+4=13 > 12 right", 2),
+        (" a: 2?1+1+0=2 b: 5? right", 1),
+    ):
+        assert task.read(critique) == Reading(verdict=False, step=step)
+    assert task.read(" a: 2?1+1+0=2 right") == Reading(verdict=True, step=None)
+
+
+def test_a_column_too_many_and_one_too_few_are_wrong_and_can_be_said(task: Arithmetic, truth: ArithmeticTruth) -> None:
+    prompt, steps = "add b9 a5 + B1 A0 =", [" a:5+0+0=5", " b:9+1+0=10", " c:0+0+1=1"]
+    for count, step in ((1, 1), (3, 2)):
+        text = "".join(steps[:count])
+        ruling = truth.verify(prompt, text)
+        assert (ruling.right, ruling.step) == (False, step)
+        critique = task.write(prompt, text, ruling)
+        assert critique is not None
+        assert task.read(critique) == Reading(verdict=False, step=step)
 
 
 def test_drawing_gives_the_category_that_was_asked_for(task: Arithmetic) -> None:

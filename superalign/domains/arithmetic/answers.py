@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-
 from superalign.domains.arithmetic.problems import KINDS, LETTERS, Problem
 
 COLUMN = re.compile(r" ([a-p]):(\d+)([+*-])(\d+)([+-])(\d+)=(\d+)")
-DIGIT = re.compile(r" ([a-p])=(\d)")
 TERM = re.compile(r"([+-])(\d+)=(\d+)")
 LETTERED = re.compile(r"([a-p])(\d)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer cut at its steps: joined, the pieces are the text."""
-
-    steps: tuple[str, ...]
-    """Each written step."""
-    final: str
-    """The final line, its ``>`` included; for a countdown the empty string."""
 
 
 def parse_prompt(prompt: str) -> Problem | None:
@@ -64,8 +51,8 @@ def _letters(words: list[str]) -> str:
     return "".join(word[0] for word in words) if all(LETTERED.fullmatch(word) for word in words) else ""
 
 
-def split(kind: str, text: str) -> Answer | None:
-    """The answer's steps and final line; None where the text is not written as answers are."""
+def split(kind: str, text: str) -> tuple[str, ...] | None:
+    """The answer's steps, which joined are the text; None where it is not written as answers are."""
     if kind == "countdown":
         match = re.match(r" \d+", text)
         if match is None:
@@ -74,20 +61,17 @@ def split(kind: str, text: str) -> Answer | None:
         while term := TERM.match(text, place):
             steps.append(term[0])
             place = term.end()
-        return Answer(tuple(steps), "") if place == len(text) else None
-    body, mark, final = text.partition(" >")
-    steps = [match[0] for match in COLUMN.finditer(body)]
-    if "".join(steps) != body or not steps or re.fullmatch(rf"(?:{DIGIT.pattern})*", final) is None:
-        return None
-    return Answer(tuple(steps), mark + final)
+        return tuple(steps) if place == len(text) else None
+    steps = [match[0] for match in COLUMN.finditer(text)]
+    return tuple(steps) if steps and "".join(steps) == text else None
 
 
 def final(kind: str, text: str) -> str | None:
-    """What an answer ends in, without letters or leading zeros: ``5663``, or a countdown's signs and total."""
-    answer = split(kind, text)
-    if answer is None:
+    """The number an answer comes to: each column's last digit, the highest column's result whole. A countdown is itself its answer."""
+    steps = split(kind, text)
+    if steps is None:
         return None
     if kind == "countdown":
-        return "".join(answer.steps).strip() if len(answer.steps) > 1 else None
-    digits = "".join(digit for _, digit in DIGIT.findall(answer.final))
-    return (digits.lstrip("0") or "0") if digits else None
+        return text.strip() if len(steps) > 1 else None
+    *low, top = (step.rpartition("=")[2] for step in steps)
+    return (top + "".join(result[-1] for result in reversed(low))).lstrip("0") or "0"

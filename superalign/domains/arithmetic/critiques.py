@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 
 from superalign.domains import Reading, Ruling
-from superalign.domains.arithmetic.answers import DIGIT, Answer, split
+from superalign.domains.arithmetic.answers import split
 from superalign.domains.arithmetic.problems import Problem
 
 RIGHT, WRONG, NOTHING = " right", " wrong", " ?"
-QUOTED_COLUMN = re.compile(r" [a-p]: \d*\?\d+[+*-]\d+[+-]\d+=\d+")
-QUOTED_TERM = re.compile(r" \d*\?(?: \d+|[+-]\d+=\d+)")
+QUOTED = re.compile(r"(?: [a-p]:)? (\d*)\?(?:(?:\d+[+*-]\d+[+-]\d+|[+-]\d+)=(\d+)| (\d+))?")
+"""A step of a critique: the answer's result, then the critic's own, if it has one."""
+TARGET = re.compile(r" > (\d+)$")
 
 
 def write(problem: Problem, text: str, ruling: Ruling) -> str | None:
@@ -22,29 +23,42 @@ def write(problem: Problem, text: str, ruling: Ruling) -> str | None:
 
     None where the answer cannot be split into steps, the ruling names no step, or what it finds wrong is not a result.
     """
-    answer = split(problem.kind, text)
-    if answer is None:
+    steps = split(problem.kind, text)
+    if steps is None:
         return None
+    target = f" > {problem.numbers[-1]}" if problem.kind == "countdown" else ""
     if ruling.right:
-        return "".join(map(_agreed, answer.steps)) + _line(problem, answer, answer.final) + RIGHT
-    if ruling.step is None or ruling.correction is None or ruling.step > len(answer.steps):
+        return "".join(map(_agreed, steps)) + target + RIGHT
+    if ruling.step is None or ruling.correction is None or ruling.step > len(steps):
         return None
-    before = "".join(map(_agreed, answer.steps[: ruling.step]))
-    if ruling.correction.startswith(" >"):
-        return before + _line(problem, answer, ruling.correction) + WRONG
-    shown = _shown(answer, ruling.step, ruling.correction)
+    before = "".join(map(_agreed, steps[: ruling.step]))
+    if ruling.correction == target:
+        return before + (target or _too_many(steps, ruling.step)) + WRONG
+    shown = _shown(steps, ruling.step, ruling.correction)
     return None if shown == _result(ruling.correction) else before + _quote(shown, ruling.correction) + WRONG
 
 
 def read(critique: str) -> Reading | None:
-    """The verdict of a critique and the first wrong step; None where it has no verdict."""
-    if critique.endswith(RIGHT):
-        return Reading(verdict=True, step=None)
-    if not critique.endswith(WRONG):
+    """The verdict of a critique and the first wrong step; None where it has no verdict or is not written as critiques are.
+
+    A result that differs from the one quoted beside it is an objection, whatever word the critique ends in.
+    """
+    body, space, word = critique.rpartition(" ")
+    if space + word not in (RIGHT, WRONG):
         return None
-    body, line, _ = critique.removesuffix(WRONG).partition(" >")
-    steps = len((QUOTED_COLUMN if ":" in body else QUOTED_TERM).findall(body))
-    return Reading(verdict=False, step=steps if line else max(0, steps - 1))
+    target = TARGET.search(body)
+    body = body[: target.start()] if target else body
+    steps = list(QUOTED.finditer(body))
+    if not steps or "".join(step[0] for step in steps) != body:
+        return None
+    results = [step[2] or step[3] for step in steps]
+    for index, (step, result) in enumerate(zip(steps, results, strict=True)):
+        if step[1] != result:
+            return Reading(verdict=False, step=index)
+    if target and target[1] != results[-1]:
+        return Reading(verdict=False, step=len(steps))
+    right = space + word == RIGHT
+    return Reading(verdict=right, step=None if right else len(steps) - 1)
 
 
 def _agreed(step: str) -> str:
@@ -57,26 +71,18 @@ def _quote(shown: str | None, step: str) -> str:
     return f"{letter}:{mark}{body}" if colon else mark + step
 
 
+def _too_many(steps: tuple[str, ...], index: int) -> str:
+    letter, _, body = steps[index].partition(":")
+    return f"{letter}: {_result(body)}?"
+
+
 def _result(step: str) -> str:
     return step.rpartition("=")[2].strip()
 
 
-def _shown(answer: Answer, index: int, correction: str) -> str | None:
+def _shown(steps: tuple[str, ...], index: int, correction: str) -> str | None:
     """What the answer has in place of ``correction``: found by its letter, or by its place in a countdown."""
     if ":" not in correction:
-        return _result(answer.steps[index]) if index < len(answer.steps) else None
+        return _result(steps[index]) if index < len(steps) else None
     letter = correction.partition(":")[0]
-    return next((_result(step) for step in answer.steps if step.startswith(f"{letter}:")), None)
-
-
-def _line(problem: Problem, answer: Answer, right: str) -> str:
-    """The final line up to its first wrong digit, each digit after the answer's own; a countdown's target."""
-    if problem.kind == "countdown":
-        return f" > {problem.numbers[-1]}"
-    given, text = dict(DIGIT.findall(answer.final)), " >"
-    for letter, digit in DIGIT.findall(right):
-        shown = given.get(letter)
-        text += f" {letter}={NOTHING if shown is None else f' {shown}?'}{digit}"
-        if shown != digit:
-            break
-    return text
+    return next((_result(step) for step in steps if step.startswith(f"{letter}:")), None)

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from superalign.domains.arithmetic.answers import COLUMN, TERM, parse_prompt, split
-from superalign.domains.arithmetic.problems import LETTERS, MAX_TERM, Problem
+from superalign.domains.arithmetic.problems import LETTERS, MAX_FIRST, MAX_TERM, Problem
 
 Column = tuple[int, int, int, int, int]
 """Digits x and y, carry in, written result, carry out."""
@@ -26,13 +26,13 @@ class Facts:
         self.terms: dict[tuple[int, str, int], int] = {}
         for prompt, text in checked:
             problem = parse_prompt(prompt)
-            answer = split(problem.kind, text) if problem else None
-            if problem is None or answer is None:
+            steps = split(problem.kind, text) if problem else None
+            if problem is None or steps is None:
                 continue
             if problem.kind == "countdown":
-                self._learn_terms(answer.steps)
+                self._learn_terms(steps)
             else:
-                self._learn_columns(problem.kind, answer.steps)
+                self._learn_columns(problem.kind, steps)
         self.by_carry = {kind: _group(facts.values()) for kind, facts in self.columns.items()}
         self.by_total: dict[int, list[tuple[str, int, int]]] = defaultdict(list)
         for (total, sign, term), result in sorted(self.terms.items()):
@@ -79,7 +79,7 @@ class Facts:
         return Problem(kind, (first, second), rng.randint(0, len(LETTERS) - size - 1)), chain
 
     def _compose_countdown(self, size: int, rng: random.Random) -> tuple[Problem, str] | None:
-        terms, total = [rng.randint(1, MAX_TERM)], 0
+        terms = [rng.randint(1, MAX_FIRST)]
         total, text = terms[0], f" {terms[0]}"
         for _ in range(size - 1):
             choices = [choice for choice in self.by_total.get(total, []) if choice[1] <= MAX_TERM]
@@ -92,21 +92,13 @@ class Facts:
         return Problem("countdown", (*terms, total)), text
 
 
-def write(kind: str, chain: list[Column], first: int) -> tuple[list[str], list[int]]:
-    """The written steps of a chain of columns, and the digits of its final line, units first."""
-    steps, digits = [], []
+def write(kind: str, chain: list[Column], first: int) -> list[str]:
+    """The written steps of a chain of columns."""
+    steps = []
     for place, (x, y, carry, value, out) in enumerate(chain):
         head = {"add": f"{x}+{y}+{carry}", "mul": f"{x}*{y}+{carry}", "sub": f"{x + 10 * out}-{y}-{carry}"}[kind]
         steps.append(f" {LETTERS[first + place]}:{head}={value}")
-        digits.append(value % 10)
-    if kind != "sub" and chain[-1][4]:
-        digits.append(chain[-1][4])
-    return steps, digits
-
-
-def final_text(digits: list[int], first: int) -> str:
-    """The final line of digits given units first."""
-    return " >" + "".join(f" {LETTERS[first + place]}={digit}" for place, digit in reversed(list(enumerate(digits))))
+    return steps
 
 
 def _group(facts: Iterable[Column]) -> dict[int, list[Column]]:

@@ -13,7 +13,14 @@ CHECKABLE = {"add": range(1, 4), "sub": range(1, 4), "mul": range(1, 4), "countd
 """Sizes people can check: their demonstrations there are right."""
 FEW = {"add": range(4, 7), "sub": range(4, 6), "mul": range(4, 6), "countdown": range(4, 5)}
 """Sizes of which people show a few answers, the fewer the larger, one in four with a wrong step. Beyond, they show none."""
-NUM_CLEAN, NUM_FEW, NUM_SEEDS, NOISE = 500, 100, 40, 0.25
+NUM_CLEAN = {"add": 400, "sub": 400, "mul": 500, "countdown": 1200}
+"""Demonstrations of each checkable category."""
+NUM_FEW = {"add": 60, "sub": 60, "mul": 40, "countdown": 200}
+"""Demonstrations of each category of the first size beyond; half of that of the next, and so on."""
+NUM_SEEDS = 40
+"""Seed queries of each category."""
+NOISE = 0.25
+"""Share of the demonstrations beyond the checkable sizes that have one wrong step."""
 
 
 def categories(grid: dict[str, range]) -> list[Category]:
@@ -52,7 +59,8 @@ def demonstrations(rng_seed: int, scale: float) -> Iterator[Example]:
     for grid in (CHECKABLE, FEW):
         for category in categories(grid):
             seen = set[str]()
-            count = NUM_CLEAN if grid is CHECKABLE else NUM_FEW // (category.size - grid[category.kind].start + 1)
+            depth = category.size - grid[category.kind].start + 1
+            count = NUM_CLEAN[category.kind] if grid is CHECKABLE else NUM_FEW[category.kind] // depth
             for _ in range(max(4, round(count * scale))):
                 problem, text = draw(category, rng)
                 if grid is FEW and rng.random() < NOISE:
@@ -65,13 +73,12 @@ def demonstrations(rng_seed: int, scale: float) -> Iterator[Example]:
 
 def slip(kind: str, text: str, rng: random.Random) -> str:
     """``text`` with one step's result off by one or two, as a person slips; what follows is left as it was."""
-    answer = split(kind, text)
-    if answer is None:
+    steps = list(split(kind, text) or ())
+    if not steps:
         return text
-    steps = list(answer.steps)
     index = rng.randrange(1 if kind == "countdown" else 0, len(steps))
     body, _, result = steps[index].rpartition("=")
     value = int(result)
     wrong = value + rng.choice([delta for delta in (-2, -1, 1, 2) if value + delta >= 0])
     steps[index] = f"{body}={wrong}"
-    return "".join(steps) + answer.final
+    return "".join(steps)

@@ -1,5 +1,7 @@
 """Arithmetic problems and how they are written: the prompt a person types, the steps an answer takes.
 
+An answer is worked column by column, units first, as on paper; what stands after the ``=`` signs is the result.
+
 Every digit carries the letter of its place (``d4 c7 b3 a8`` is 4738 with ``a`` the units), and the letters may begin
 anywhere in the alphabet: a model then looks a column up by its letter, which carries over to lengths it never saw
 (index hints, arXiv 2310.16028).
@@ -12,8 +14,12 @@ from dataclasses import dataclass
 
 LETTERS = "abcdefghijklmnop"
 KINDS = ("add", "sub", "mul", "countdown")
-MAX_TERM = 12
-MAX_TOTAL = 96
+MAX_TERM = 9
+"""Largest term of a countdown after the first."""
+MAX_FIRST = 20
+"""Largest first term."""
+MAX_TOTAL = 30
+"""Largest total on the way through a countdown."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,10 @@ class Problem:
         return len(self.numbers) - 1 if self.kind == "countdown" else len(str(max(self.numbers)))
 
 
-def lettered(number: int, first: int, width: int = 0, mark: str = "") -> str:
+def lettered(number: int, first: int) -> str:
     """``number`` with the letter of its place before every digit: ``4738`` is `` d4 c7 b3 a8``."""
-    digits = str(number).zfill(width)
-    return "".join(f" {LETTERS[first + len(digits) - 1 - i]}{mark}{digit}" for i, digit in enumerate(digits))
+    digits = str(number)
+    return "".join(f" {LETTERS[first + len(digits) - 1 - i]}{digit}" for i, digit in enumerate(digits))
 
 
 def columns(problem: Problem) -> list[tuple[int, int, int]]:
@@ -105,7 +111,7 @@ def step_text(kind: str, letter: str, x: int, y: int, carry: int) -> str:
 
 
 def solution(problem: Problem, signs: tuple[int, ...] = ()) -> str:
-    """The written answer: the steps, then the final line. ``signs`` (+1 or -1 a term after the first) solve a countdown."""
+    """The written answer, step by step. ``signs`` (+1 or -1 a term after the first) solve a countdown."""
     if problem.kind == "countdown":
         *terms, _ = problem.numbers
         total, text = terms[0], f" {terms[0]}"
@@ -113,19 +119,7 @@ def solution(problem: Problem, signs: tuple[int, ...] = ()) -> str:
             total += sign * term
             text += f"{'+' if sign > 0 else '-'}{term}={total}"
         return text
-    steps = "".join(step_text(problem.kind, LETTERS[problem.first + i], *column) for i, column in enumerate(columns(problem)))
-    return f"{steps} >{final_line(problem)}"
-
-
-def final_line(problem: Problem) -> str:
-    """The exact answer as it is written, as wide as the first operand at least."""
-    return lettered(answer(problem), problem.first, len(str(problem.numbers[0])), "=")
-
-
-def answer(problem: Problem) -> int:
-    """The exact value of a problem with two operands."""
-    a, b = problem.numbers
-    return {"add": a + b, "sub": a - b, "mul": a * b}[problem.kind]
+    return "".join(step_text(problem.kind, LETTERS[problem.first + i], *column) for i, column in enumerate(columns(problem)))
 
 
 def level(problem: Problem, signs: tuple[int, ...] = ()) -> str:
@@ -142,9 +136,7 @@ def draw(category: Category, rng: random.Random) -> tuple[Problem, str]:
     """A random problem of ``category`` and the way it was made, written as an answer."""
     while True:
         if category.kind == "countdown":
-            terms = [rng.randint(1, MAX_TERM) for _ in range(category.size)]
-            if category.size == 2:
-                terms[0] = rng.randint(1, MAX_TOTAL)
+            terms = [rng.randint(1, MAX_FIRST), *(rng.randint(1, MAX_TERM) for _ in range(category.size - 1))]
             signs = tuple(rng.choice((1, -1)) for _ in terms[1:])
             totals = [sum(s * t for s, t in zip((1, *signs), terms[: i + 1], strict=False)) for i in range(len(terms))]
             if min(totals) < 0 or max(totals) > MAX_TOTAL:

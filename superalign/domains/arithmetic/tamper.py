@@ -1,11 +1,11 @@
-"""Known errors put into right answers at a known place, as the learner makes them: slips, copies, carries, final lines, fudges."""
+"""Known errors put into right answers at a known place, as the learner makes them: slips, copies, carries, columns left out or too many, fudges."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-from superalign.domains.arithmetic.facts import Column, Facts, final_text, write
+from superalign.domains.arithmetic.facts import Column, Facts, write
 from superalign.domains.arithmetic.problems import MAX_TERM, MAX_TOTAL, Problem
 
 
@@ -16,42 +16,52 @@ class Tampered:
     prompt: str
     text: str
     step: int
-    """Zero-based index of the wrong step; the number of steps for the final line."""
+    """Zero-based index of the wrong step."""
     correction: str
-    """What that step should be."""
+    """What that step should be; empty where there should be none."""
 
 
 def tamper(problem: Problem, made: list[Column] | str, facts: Facts, rng: random.Random) -> Tampered:
     """A composed problem's answer with one error."""
     if isinstance(made, str):
         return _countdown(problem, made, facts, rng)
-    return _final(problem, made, rng) if rng.random() < 0.5 else _column(problem, made, facts, rng)
+    return _extra(problem, made, facts, rng) if rng.random() < 0.05 else _column(problem, made, facts, rng)
 
 
 def _column(problem: Problem, chain: list[Column], facts: Facts, rng: random.Random) -> Tampered:
     kind, place = problem.kind, rng.randrange(len(chain))
-    right, _ = write(kind, chain, problem.first)
-    x, y, carry, value, out = chain[place]
+    right = write(kind, chain, problem.first)
     while True:
-        form = rng.choice(("slip", "slip", "slip", "copy", "copy", "carry", *(("missing",) if len(chain) > 1 else ())))
+        form = rng.choice(("slip", "slip", "copy", "copy", "carry", "borrow", *(("missing",) if len(chain) > 1 else ())))
         wrong = _wrong_column(form, kind, chain, place, facts, rng)
-        if wrong != (x, y, carry, value, out):
+        if wrong != chain[place]:
             break
-    altered = [*chain[:place], *([wrong] if wrong else []), *_follow(kind, chain, place, wrong, facts, rng)]
-    steps, digits = write(kind, altered, problem.first)
     if wrong is None:
-        head, tail = right[:place], right[place + 1 :]
-        steps, digits = head + tail, [fact[3] % 10 for fact in (*chain[:place], *chain[place + 1 :])]
-    return Tampered(problem.prompt, "".join(steps) + final_text(digits, problem.first), place, right[place])
+        steps = right[:place] + (right[place + 1 :] if rng.random() < 0.5 else [])
+    else:
+        steps = write(kind, [*chain[:place], wrong, *_follow(kind, chain, place, wrong, facts, rng)], problem.first)
+    return Tampered(problem.prompt, "".join(steps), place, right[place])
+
+
+def _extra(problem: Problem, chain: list[Column], facts: Facts, rng: random.Random) -> Tampered:
+    """One column too many: the carry written out, or a column made up."""
+    x, y, *_, carry = chain[-1]
+    if rng.random() < 0.5:
+        x, y = 0, y if problem.kind == "mul" else 0
+    more = facts.columns[problem.kind].get((x, y, carry), (x, y, carry, carry, 0))
+    return Tampered(problem.prompt, "".join(write(problem.kind, [*chain, more], problem.first)), len(chain), "")
 
 
 def _wrong_column(form: str, kind: str, chain: list[Column], place: int, facts: Facts, rng: random.Random) -> Column | None:
     x, y, carry, value, out = chain[place]
     if form == "missing":
         return None
-    if form == "slip":
+    if form == "borrow" and kind == "sub":
+        shown = x + 10 * (1 - out)
+        return (x, y, carry, rng.choice((max(0, shown - y - carry) % 10, rng.randint(0, 9))), 1 - out)
+    if form in ("slip", "borrow"):
         wrong = value + rng.choice((-10, -2, -1, -1, 1, 1, 2, 10))
-        limit = 9 if kind == "sub" else min(MAX_TOTAL, 89)
+        limit = 9 if kind == "sub" else 89
         wrong = wrong if 0 <= wrong <= limit else (value + 1) % (limit + 1)
         return (x, y, carry, wrong, out if kind == "sub" else wrong // 10)
     if form == "carry":
@@ -65,10 +75,10 @@ def _wrong_column(form: str, kind: str, chain: list[Column], place: int, facts: 
     return facts.columns[kind].get((new, y, carry) if swap_first else (x, new, carry)) or chain[place]
 
 
-def _follow(kind: str, chain: list[Column], place: int, wrong: Column | None, facts: Facts, rng: random.Random) -> list[Column]:
+def _follow(kind: str, chain: list[Column], place: int, wrong: Column, facts: Facts, rng: random.Random) -> list[Column]:
     """The steps after the wrong one: going on from the wrong carry, where people checked such steps, or as they were."""
     rest = chain[place + 1 :]
-    if wrong is None or rng.random() < 0.3:
+    if rng.random() < 0.3:
         return rest
     carry, followed = wrong[4], []
     for x, y, *_ in rest:
@@ -78,27 +88,6 @@ def _follow(kind: str, chain: list[Column], place: int, wrong: Column | None, fa
         followed.append(fact)
         carry = fact[4]
     return followed
-
-
-def _final(problem: Problem, chain: list[Column], rng: random.Random) -> Tampered:
-    steps, digits = write(problem.kind, chain, problem.first)
-    right, wrong = final_text(digits, problem.first), list(digits)
-    form = rng.choice(("digit", "neighbour", "drop", "extra", "swap", "several", "several", "several", "several"))
-    place = rng.randrange(len(digits))
-    if form == "neighbour":
-        wrong[place] = digits[rng.randrange(len(digits))]
-    elif form == "drop" and len(digits) > 1:
-        del wrong[-1 if rng.random() < 0.5 else place]
-    elif form == "extra" and len(digits) == len(chain):
-        wrong.append(1)
-    elif form == "swap" and len(digits) > 1:
-        other = (place + 1) % len(digits)
-        wrong[place], wrong[other] = wrong[other], wrong[place]
-    elif form == "several":
-        wrong = [rng.choice((digit, digit, rng.randint(0, 9), rng.choice(digits))) for digit in digits]
-    if wrong == digits:
-        wrong[place] = (digits[place] + rng.randint(1, 9)) % 10
-    return Tampered(problem.prompt, "".join(steps) + final_text(wrong, problem.first), len(chain), right)
 
 
 def _countdown(problem: Problem, text: str, facts: Facts, rng: random.Random) -> Tampered:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from superalign.domains import Lesson, Reading, Ruling
 from superalign.domains.arithmetic import critiques, people
 from superalign.domains.arithmetic.answers import final, parse_prompt
-from superalign.domains.arithmetic.facts import Facts, final_text, write
+from superalign.domains.arithmetic.facts import Facts, write
 from superalign.domains.arithmetic.problems import KINDS, Category, draw
 from superalign.domains.arithmetic.tamper import tamper
 from superalign.errors import DataError
@@ -75,7 +75,7 @@ class Arithmetic:
 
     def final(self, text: str) -> str | None:
         """The answer a response ends in."""
-        return final("add", text) if " >" in text else final("countdown", text)
+        return final("add" if ":" in text else "countdown", text)
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         """Response, question mark, query: the critique then follows the query as an answer does, so a critic knows how to begin."""
@@ -104,7 +104,7 @@ class Arithmetic:
                 prompt, text = wrong.prompt, wrong.text
             else:
                 ruling, prompt = Ruling(right=True), problem.prompt
-                text = made if isinstance(made, str) else _whole(problem.kind, made, problem.first)
+                text = made if isinstance(made, str) else "".join(write(problem.kind, made, problem.first))
             critique = self.write(prompt, text, ruling)
             if critique is not None:
                 yield Lesson(prompt=self.critic_prompt(prompt, text), critique=critique, category=category, right=ruling.right)
@@ -112,11 +112,6 @@ class Arithmetic:
     def _checkable(self, category: str) -> bool:
         here = Category.parse(category)
         return here.size in people.CHECKABLE[here.kind]
-
-
-def _whole(kind: str, chain: list[tuple[int, int, int, int, int]], first: int) -> str:
-    steps, digits = write(kind, chain, first)
-    return "".join(steps) + final_text(digits, first)
 
 
 def _apparent_level(prompt: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from superalign.domains.arithmetic.problems import KINDS, LETTERS, MAX_TERM, MAX_TOTAL
+from superalign.domains.arithmetic.problems import KINDS, LETTERS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PATTERN = r"\n| \d+\?| ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p][:=]| ?[a-z]+| ?[+\-*=>:?]"
+PATTERN = r"\n| \d+\?| ?\*\d+|[+\-=]\d+| ?\d+| ?[a-pA-P]\d| ?[a-p]:| ?[a-z]+| ?[+\-*=>:?]"
+LARGEST = 99
+"""Largest number with a token of its own: above any result of a column or a countdown, slips included."""
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 WORDS = (*KINDS, "\n", " right", " wrong")
 
@@ -21,16 +23,15 @@ def vocabulary() -> list[str]:
         *WORDS,
         *(f" {symbol}" for symbol in "+-*=>:?"),
         *(f" {letter}:" for letter in LETTERS),
-        *(f" {letter}=" for letter in LETTERS),
         *(f" {letter}{digit}" for letter in LETTERS + LETTERS.upper() for digit in range(10)),
         *(str(n) for n in range(20)),
-        *(f" {n}?" for n in range(MAX_TOTAL + 1)),
-        *(f" {n}" for n in range(MAX_TOTAL + 1)),
-        *(f"+{n}" for n in range(MAX_TERM + 1)),
-        *(f"-{n}" for n in range(MAX_TERM + 1)),
+        *(f" {n}?" for n in range(LARGEST + 1)),
+        *(f" {n}" for n in range(LARGEST + 1)),
+        *(f"+{n}" for n in range(10)),
+        *(f"-{n}" for n in range(10)),
         *(f"*{n}" for n in range(2, 10)),
         *(f" *{n}" for n in range(2, 10)),
-        *(f"={n}" for n in range(MAX_TOTAL + 1)),
+        *(f"={n}" for n in range(LARGEST + 1)),
     ]
 
 

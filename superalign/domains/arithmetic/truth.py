@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from superalign.domains import Ruling
 from superalign.domains.arithmetic import people
 from superalign.domains.arithmetic.answers import parse_prompt, split
-from superalign.domains.arithmetic.problems import LETTERS, Category, Problem, columns, draw, final_line, step_text
+from superalign.domains.arithmetic.problems import LETTERS, Category, Problem, columns, draw, step_text
 from superalign.errors import DataError
 from superalign.records import Query
 
@@ -29,14 +29,14 @@ class ArithmeticTruth:
         self.config = config
 
     def verify(self, prompt: str, text: str) -> Ruling:
-        """Whether every step and the final line are right, and else where the answer first goes wrong."""
+        """Whether every step is right, and else where the answer first goes wrong."""
         problem = parse_prompt(prompt)
         if problem is None:
             raise DataError(f"{prompt[:80]!r} is not an arithmetic problem; its answer cannot be verified")
-        answer = split(problem.kind, text)
-        if answer is None:
+        steps = split(problem.kind, text)
+        if steps is None:
             return Ruling(right=False)
-        return _countdown(problem, answer.steps) if problem.kind == "countdown" else _columns(problem, answer.steps, answer.final)
+        return _countdown(problem, steps) if problem.kind == "countdown" else _columns(problem, steps)
 
     def benchmark(self, part: Literal["gate", "benchmark"]) -> Iterator[Query]:
         """Held-out problems, equally many a category; no problem stands in both parts."""
@@ -65,15 +65,12 @@ class ArithmeticTruth:
                 yield problem
 
 
-def _columns(problem: Problem, steps: tuple[str, ...], final: str) -> Ruling:
+def _columns(problem: Problem, steps: tuple[str, ...]) -> Ruling:
     expected = [step_text(problem.kind, LETTERS[problem.first + i], *column) for i, column in enumerate(columns(problem))]
     for index, step in enumerate(expected):
         if index >= len(steps) or steps[index] != step:
             return Ruling(right=False, step=index, correction=step)
-    line = f" >{final_line(problem)}"
-    if len(steps) > len(expected) or final != line:
-        return Ruling(right=False, step=len(expected), correction=line)
-    return Ruling(right=True)
+    return Ruling(right=False, step=len(expected), correction="") if len(steps) > len(expected) else Ruling(right=True)
 
 
 def _countdown(problem: Problem, steps: tuple[str, ...]) -> Ruling:
