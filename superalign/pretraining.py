@@ -34,7 +34,7 @@ class PretrainingConfig(Config):
     """How the base learner is trained on the demonstrations."""
     critic: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=1, batch_size=32, warmup_steps=50, save_steps=500)
     """How the base critic is trained, from the base learner's weights, on the lessons."""
-    num_lessons: int = Field(default=96000, ge=1)
+    num_lessons: int = Field(default=128000, ge=1)
     """Critiques the base critic learns from."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from superalign.domains.arithmetic.problems import KINDS, LETTERS, Problem
 
 COLUMN = re.compile(r" ([a-p]):(\d+)([+*-])(\d+)([+-])(\d+)=(\d+)")

@@ -9,13 +9,13 @@ from superalign.domains.arithmetic.answers import split
 from superalign.domains.arithmetic.problems import Category, Problem, draw
 from superalign.records import Example, Query, content_id
 
-CHECKABLE = {"add": range(1, 4), "sub": range(1, 4), "mul": range(1, 4), "countdown": range(2, 4)}
+CHECKABLE = {"add": range(1, 4), "sub": range(1, 4), "mul": range(1, 4), "countdown": range(2, 3)}
 """Sizes people can check: their demonstrations there are right."""
-FEW = {"add": range(4, 7), "sub": range(4, 6), "mul": range(4, 6), "countdown": range(4, 5)}
+FEW = {"add": range(4, 8), "sub": range(4, 7), "mul": range(4, 7), "countdown": range(3, 4)}
 """Sizes of which people show a few answers, the fewer the larger, one in four with a wrong step. Beyond, they show none."""
-NUM_CLEAN = {"add": 400, "sub": 400, "mul": 500, "countdown": 1200}
+NUM_CLEAN = {"add": 400, "sub": 500, "mul": 500, "countdown": 1200}
 """Demonstrations of each checkable category."""
-NUM_FEW = {"add": 60, "sub": 60, "mul": 40, "countdown": 200}
+NUM_FEW = {"add": 40, "sub": 40, "mul": 30, "countdown": 300}
 """Demonstrations of each category of the first size beyond; half of that of the next, and so on."""
 NUM_SEEDS = 40
 """Seed queries of each category."""

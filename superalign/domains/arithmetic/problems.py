@@ -17,7 +17,7 @@ KINDS = ("add", "sub", "mul", "countdown")
 MAX_TERM = 9
 """Largest term of a countdown after the first."""
 MAX_FIRST = 20
-"""Largest first term."""
+"""Largest first term, but for a countdown of two terms."""
 MAX_TOTAL = 30
 """Largest total on the way through a countdown."""
 
@@ -136,7 +136,7 @@ def draw(category: Category, rng: random.Random) -> tuple[Problem, str]:
     """A random problem of ``category`` and the way it was made, written as an answer."""
     while True:
         if category.kind == "countdown":
-            terms = [rng.randint(1, MAX_FIRST), *(rng.randint(1, MAX_TERM) for _ in range(category.size - 1))]
+            terms = [rng.randint(1, MAX_TOTAL if category.size == 2 else MAX_FIRST), *(rng.randint(1, MAX_TERM) for _ in range(category.size - 1))]
             signs = tuple(rng.choice((1, -1)) for _ in terms[1:])
             totals = [sum(s * t for s, t in zip((1, *signs), terms[: i + 1], strict=False)) for i in range(len(terms))]
             if min(totals) < 0 or max(totals) > MAX_TOTAL:

@@ -1,4 +1,4 @@
-"""Known errors put into right answers at a known place, as the learner makes them: slips, copies, carries, columns left out or too many, fudges."""
+"""Known errors put into right answers at a known place, as the learner makes them: slips, copies, carries, lost columns, fudges."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def tamper(problem: Problem, made: list[Column] | str, facts: Facts, rng: random
 def _column(problem: Problem, chain: list[Column], facts: Facts, rng: random.Random) -> Tampered:
     kind, place = problem.kind, rng.randrange(len(chain))
     right = write(kind, chain, problem.first)
+    forms = ["slip", "copy", "copy", "carry", *(["borrow"] * 3 if kind == "sub" else ["slip"]), *(["missing"] if len(chain) > 1 else [])]
     while True:
-        form = rng.choice(("slip", "slip", "copy", "copy", "carry", "borrow", *(("missing",) if len(chain) > 1 else ())))
+        form = rng.choice(forms)
         wrong = _wrong_column(form, kind, chain, place, facts, rng)
         if wrong != chain[place]:
             break
@@ -56,10 +57,10 @@ def _wrong_column(form: str, kind: str, chain: list[Column], place: int, facts: 
     x, y, carry, value, out = chain[place]
     if form == "missing":
         return None
-    if form == "borrow" and kind == "sub":
-        shown = x + 10 * (1 - out)
-        return (x, y, carry, rng.choice((max(0, shown - y - carry) % 10, rng.randint(0, 9))), 1 - out)
-    if form in ("slip", "borrow"):
+    if form == "borrow":
+        likely = min(9, max(0, x + 10 * (1 - out) - y - carry))
+        return (x, y, carry, likely if rng.random() < 0.75 else rng.randint(0, 9), 1 - out)
+    if form == "slip":
         wrong = value + rng.choice((-10, -2, -1, -1, 1, 1, 2, 10))
         limit = 9 if kind == "sub" else 89
         wrong = wrong if 0 <= wrong <= limit else (value + 1) % (limit + 1)

@@ -18,7 +18,7 @@ from superalign.records import Example, Query
 if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
-LARGEST = {"add": 7, "sub": 6, "mul": 6, "countdown": 5}
+LARGEST = {"add": 8, "sub": 7, "mul": 7, "countdown": 4}
 """The largest problems there are: one size beyond those people show answers for."""
 SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
 
@@ -95,7 +95,8 @@ class Arithmetic:
         facts = Facts((row.prompt, row.chosen) for row in self.demonstrations() if self._checkable(row.category))
         for _ in range(num_lessons):
             kind = rng.choice(KINDS)
-            size = rng.randint(SMALLEST[kind], LARGEST[kind])
+            # The larger of two draws: long answers are where a critic has most to learn.
+            size = max(rng.randint(SMALLEST[kind], LARGEST[kind]) for _ in range(2))
             problem, made = facts.compose(kind, size, rng)
             category = f"{kind}-{size}"
             if rng.random() < 0.5:

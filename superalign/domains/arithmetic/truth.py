@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from superalign.domains import Ruling
 from superalign.domains.arithmetic import people
 from superalign.domains.arithmetic.answers import parse_prompt, split
-from superalign.domains.arithmetic.problems import LETTERS, Category, Problem, columns, draw, step_text
+from superalign.domains.arithmetic.problems import LETTERS, Problem, columns, draw, step_text
 from superalign.errors import DataError
 from superalign.records import Query
 
 if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
-GRID = {"add": range(2, 8), "sub": range(2, 7), "mul": range(2, 7), "countdown": range(3, 6)}
+GRID = {"add": range(2, 9), "sub": range(2, 8), "mul": range(2, 8), "countdown": range(3, 5)}
 """Sizes of the held-out problems, kind by kind."""
 PER_CATEGORY = 15
 """Held-out problems a category, in each part."""
@@ -43,17 +43,15 @@ class ArithmeticTruth:
         rng = random.Random(f"benchmark {self.config.rng_seed}")
         count = max(1, round(PER_CATEGORY * self.config.scale))
         shown = {(*problem.numbers, problem.kind) for problem in self._shown()}
-        for kind, sizes in GRID.items():
-            for size in sizes:
-                for level in ("plain", "hard"):
-                    category, seen = Category(kind, size, level), set[tuple[int, ...]]()
-                    while len(seen) < 2 * count:
-                        problem, _ = draw(category, rng)
-                        if problem.numbers in seen or (*problem.numbers, kind) in shown:
-                            continue
-                        seen.add(problem.numbers)
-                        if (len(seen) % 2 == 0) == (part == "gate"):
-                            yield people.query(problem, category, "benchmark")
+        for category in people.categories(GRID):
+            seen = set[tuple[int, ...]]()
+            while len(seen) < 2 * count:
+                problem, _ = draw(category, rng)
+                if problem.numbers in seen or (*problem.numbers, category.kind) in shown:
+                    continue
+                seen.add(problem.numbers)
+                if (len(seen) % 2 == 0) == (part == "gate"):
+                    yield people.query(problem, category, "benchmark")
 
     def _shown(self) -> Iterator[Problem]:
         """Every problem people asked or showed: none of them is held out."""
