@@ -47,6 +47,8 @@ class BestVsWorstConfig(Config):
     """Least score of an answer worth imitating."""
     reject: float = Field(default=0.5, ge=0, le=1)
     """Greatest score of an answer that is rejected."""
+    solved: float = Field(default=0.1, ge=0, le=1)
+    """Share of the queries all of whose answers are good that is used nevertheless: they teach little, and crowd out what does."""
     fresh: float = Field(default=0.2, ge=0.1, lt=1)
     """Share of human-made examples mixed in each round."""
     human_weight: int = Field(default=4, ge=1)

@@ -43,6 +43,8 @@ class BestVsWorst:
             trusted = [row for row in group if row.source != UNJUDGED and self._trusted(row, context)]
             if group[0].prompt in past:
                 later.update({(row.prompt, row.text): row.score for row in trusted})
+            if self._solved(trusted) and context.rng.random() >= self.config.solved:
+                continue
             if example := self._example(trusted):
                 past.pop(example.prompt, None)
                 yield example
@@ -52,6 +54,10 @@ class BestVsWorst:
     def _trusted(self, row: Feedback | Example, context: CurationContext) -> bool:
         """Whether a person judged it, or the critic may judge its category alone."""
         return is_human(row.source) or context.precision.get(row.category, 1.0) >= self.config.min_precision
+
+    def _solved(self, group: Sequence[Feedback]) -> bool:
+        """Whether every one of several answers is good, on the critic's word."""
+        return len(group) > 1 and all(row.score >= self.config.keep and not is_human(row.source) for row in group)
 
     def _example(self, group: Sequence[Feedback]) -> Example | None:
         top = best(group)

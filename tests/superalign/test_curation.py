@@ -45,12 +45,22 @@ def test_a_good_answer_without_a_rejected_one_is_a_demonstration() -> None:
     assert (row.chosen, row.rejected, row.rejected_score) == ("2", None, None)
 
 
+def test_of_queries_that_are_solved_only_the_stated_share_is_used_and_never_one_that_a_person_judged() -> None:
+    rows = [judged(f"{i}+1=", text, 0.95) for i in range(400) for text in (f"{i + 1}", f"{i + 1}.0")]
+    kept = [len(curate(rows, BestVsWorstConfig(solved=share))) for share in (0, 0.25, 1)]
+    assert kept[0] == 0
+    assert 60 < kept[1] < 140
+    assert kept[2] == 400
+    people = [row.model_copy(update={"source": "human:ada", "score": 1.0}) for row in rows[:2]]
+    assert [row.prompt for row in curate([*people, *rows[2:]], BestVsWorstConfig(solved=0))] == ["0+1="]
+
+
 def test_a_query_without_an_answer_worth_imitating_yields_nothing() -> None:
     assert curate([judged("1+1=", "2", 0.74), judged("1+1=", "3", 0.1)]) == []
 
 
 def test_a_tied_group_yields_no_preference() -> None:
-    lenient = BestVsWorstConfig(keep=0.4, reject=0.6)
+    lenient = BestVsWorstConfig(keep=0.4, reject=0.6, solved=1)
     assert [row.rejected for row in curate([judged("1+1=", "2", 0.5), judged("1+1=", "3", 0.5)], lenient)] == [None]
 
 
