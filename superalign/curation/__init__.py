@@ -43,7 +43,7 @@ class BestVsWorstConfig(Config):
 
     type: Literal["best_vs_worst"] = "best_vs_worst"
     """Discriminator."""
-    keep: float = Field(default=0.75, ge=0, le=1)
+    keep: float = Field(default=0.85, ge=0, le=1)
     """Least score of an answer worth imitating."""
     reject: float = Field(default=0.5, ge=0, le=1)
     """Greatest score of an answer that is rejected."""

@@ -28,9 +28,9 @@ class TrainingConfig(Config):
     """Weights the training starts from."""
     model: str | None = None
     """Folder or hub id that replaces the starting weights; None for the registered ones."""
-    learning_rate: float = Field(default=5e-4, gt=0, le=1)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Peak learning rate."""
-    epochs: float = Field(default=4.0, gt=0)
+    epochs: float = Field(default=5.0, gt=0)
     """Passes over the data."""
     batch_size: int = Field(default=32, ge=1)
     """Examples an optimizer step."""
