@@ -13,8 +13,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from superalign import journal
-from superalign.errors import BusyError, DataError, LedgerError, SuperalignError
+from superalign.errors import ArtifactError, BusyError, DataError, LedgerError, SuperalignError
 from tasks import register, version
 from tasks.register import Registered
 
@@ -91,17 +93,21 @@ def resume() -> Rollback | None:
         version.settle()
         return None
     with contextlib.suppress(BusyError), journal.lock(-1):  # whoever holds the lock is the one that is rolling back
-        if JOURNAL.exists():
-            plan = Rollback.model_validate_json(JOURNAL.read_bytes())
+        if plan := journal.load(Rollback, JOURNAL):
             _apply(plan)
-            return plan
-    return None
+        return plan
 
 
 def history() -> list[Rollback]:
     """Every rollback of this workspace, oldest first."""
     lines = RECORD.read_text().splitlines() if RECORD.exists() else []
-    return [Rollback.model_validate_json(line) for line in lines]
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(Rollback.model_validate_json(line))
+        except ValidationError as error:
+            raise ArtifactError(f"{RECORD}:{number} is not a readable Rollback; bring it from a backup, or remove that line") from error
+    return found
 
 
 def _stamp(when: str | None) -> str:

@@ -186,7 +186,7 @@ def copy(number: int) -> Path:
 
 def read(number: int) -> RoundRecord | None:
     """The record of a round; None if there is none. ArtifactError if it is damaged, or only its copy is left."""
-    record = _read(RoundRecord, path(number))
+    record = load(RoundRecord, path(number))
     if record is None and copy(number).exists():
         raise ArtifactError(f"{path(number)} is missing; bring it back with `superalign repair {path(number)}`")
     return record
@@ -222,7 +222,7 @@ def head() -> int | None:
 
 def campaign() -> Campaign | None:
     """The rounds that were asked for and are not finished; None if there are none."""
-    return _read(Campaign, LOCAL / "campaign.json")
+    return load(Campaign, LOCAL / "campaign.json")
 
 
 def set_campaign(entry: Campaign | None) -> None:
@@ -295,7 +295,8 @@ def busy() -> str:
     return f"{what} in this workspace; wait for it, follow it with `superalign status`, or use another --workspace"
 
 
-def _read(entry: type[E], file: Path) -> E | None:
+def load(entry: type[E], file: Path) -> E | None:
+    """What a file of the journal holds; None where there is none, ArtifactError where it cannot be read."""
     try:
         return entry.model_validate_json(file.read_bytes())
     except FileNotFoundError:

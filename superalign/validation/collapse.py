@@ -78,10 +78,12 @@ def length_drift(now: pa.Table, earlier: pa.Table) -> Measure:
 
 
 def _measures(table: pa.Table, final: Final) -> Iterator[tuple[str, float | None]]:
+    # One answer a query: samples grow alike as a policy learns to answer, which is the unique share's business and no collapse.
+    texts = _first(table, 1)["text"]
     for n in (1, 2, 3):
-        yield f"distinct_{n}", distinct(table["text"], n)
+        yield f"distinct_{n}", distinct(texts, n)
     yield "unique_share", unique_share(table["query"], table["text"])
-    yield "answer_entropy", entropy(final(text) for text in table["text"].to_pylist())
+    yield "answer_entropy", entropy(final(text) for text in texts.to_pylist())
 
 
 def _samples(table: pa.Table) -> int:

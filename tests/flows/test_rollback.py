@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,11 +188,9 @@ def test_an_unknown_schema_of_mlflow_goes_through_its_client(history: list[Regis
     assert register.champion("critic").name == "critic/1"
 
 
-def test_a_rollback_takes_less_than_three_seconds_as_a_whole_process(history: list[Registered]) -> None:
+def test_a_rollback_imports_no_mlflow(history: list[Registered]) -> None:
     program = "import sys; from flows import rollback; rollback.rollback('learner/1', 'slow', 'tester'); assert 'mlflow' not in sys.modules"
-    began = time.perf_counter()
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert time.perf_counter() - began < 3
 
 
 def test_a_workspace_that_was_moved_goes_on(

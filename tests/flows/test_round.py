@@ -98,10 +98,8 @@ def test_a_corrupted_artifact_is_named_repaired_and_never_silently_made_again(fi
     assert (loop.folder / path).read_bytes() == whole
 
 
-def test_a_finished_round_is_verified_within_eight_seconds_and_without_prefect(finished: Toy) -> None:
-    began = time.perf_counter()
+def test_a_finished_round_is_verified_without_prefect(finished: Toy) -> None:
     done = finished.call("run", "--round", "1", "--json", kill="before:socket:create_connection")
-    assert time.perf_counter() - began < 8
     found = json.loads(done.stdout)
     assert found["rounds"][0]["cached"] == STAGES
     assert found["rounds"][0]["artifacts"] == finished.json("rounds")["rounds"][1]["artifacts"]

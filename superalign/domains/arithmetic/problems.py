@@ -136,7 +136,8 @@ def draw(category: Category, rng: random.Random) -> tuple[Problem, str]:
     """A random problem of ``category`` and the way it was made, written as an answer."""
     while True:
         if category.kind == "countdown":
-            terms = [rng.randint(1, MAX_TOTAL if category.size == 2 else MAX_FIRST), *(rng.randint(1, MAX_TERM) for _ in range(category.size - 1))]
+            first = MAX_TOTAL if category.size == 2 else MAX_FIRST
+            terms = [rng.randint(1, first), *(rng.randint(1, MAX_TERM) for _ in range(category.size - 1))]
             signs = tuple(rng.choice((1, -1)) for _ in terms[1:])
             totals = [sum(s * t for s, t in zip((1, *signs), terms[: i + 1], strict=False)) for i in range(len(terms))]
             if min(totals) < 0 or max(totals) > MAX_TOTAL:
