@@ -21,7 +21,7 @@ KILLER = Path(__file__).with_name("killer.py")
 SHARED = [
     "domain.scale=0.05",
     "engine.type=echo",
-    'engine.script=[["add|mul|sub", " a:1+4+0=5 > a:5"], ["", " 5+6=11"]]',
+    'engine.script=[["add|mul|sub", " a:1+4+0=5"], ["", " 5+6=11"]]',
     "critic.type=consistency",
     "evaluation.num_samples=2",
     "evaluation.num_attacks=10",

@@ -163,7 +163,7 @@ def test_a_round_waits_for_people_and_goes_on_with_their_answers(loop: Toy) -> N
 
 def test_a_teams_own_data_is_what_the_next_round_uses_and_waits_for_the_unfinished_one(loop: Toy, tmp_path: Path) -> None:
     mine = tmp_path / "mine.jsonl"
-    mine.write_text(json.dumps({"prompt": "add j1 + J6 =", "completion": " j:1+6+0=7 > j:7"}) + "\n")
+    mine.write_text(json.dumps({"prompt": "add j1 + J6 =", "completion": " j:1+6+0=7"}) + "\n")
     assert loop.call("run", *ROUND, kill="write:responses.parquet").returncode == -9
     assert "round 1 is unfinished" in loop.call("data", "add", str(mine), "--as", "demonstrations").stderr
     assert loop.call("run", *ROUND, "--discard", kill="write:responses.parquet").returncode == -9

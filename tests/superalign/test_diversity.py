@@ -99,6 +99,13 @@ def test_a_single_answer_to_everything_is_seen_by_every_measure_but_length() -> 
     assert changes["length"] == 0
 
 
+def test_samples_that_grow_alike_are_fewer_unique_answers_and_nothing_else() -> None:
+    unsure = diverse(random.Random(0), 200, samples=4)
+    changes = fell(responses({"a": [[samples[0]] * 4 for samples in unsure]}), responses({"a": unsure}))
+    assert changes.pop("unique_share") == pytest.approx(-0.75, abs=0.01)
+    assert set(changes.values()) == {0}
+
+
 def test_answers_cut_short_are_seen_by_length_alone() -> None:
     rng = random.Random(0)
     now = [[text.split()[0] for text in samples] for samples in diverse(rng)]
