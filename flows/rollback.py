@@ -95,7 +95,8 @@ def resume() -> Rollback | None:
     with contextlib.suppress(BusyError), journal.lock(-1):  # whoever holds the lock is the one that is rolling back
         if plan := journal.load(Rollback, JOURNAL):
             _apply(plan)
-        return plan
+            return plan
+    return None
 
 
 def history() -> list[Rollback]:

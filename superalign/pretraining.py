@@ -30,7 +30,7 @@ class PretrainingConfig(Config):
     """Width of the model."""
     layers: int = Field(default=4, ge=1)
     """Depth of the model."""
-    learner: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=8, batch_size=32, warmup_steps=50, save_steps=500)
+    learner: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=7, batch_size=32, warmup_steps=50, save_steps=500)
     """How the base learner is trained on the demonstrations."""
     critic: SftConfig = SftConfig(learning_rate=1.5e-3, epochs=1, batch_size=32, warmup_steps=50, save_steps=500)
     """How the base critic is trained, from the base learner's weights, on the lessons."""

@@ -28,7 +28,7 @@ class RoundConfig(Config):
     """What is being aligned."""
     engine: EngineConfig = TransformersConfig()
     """How text is generated."""
-    num_queries: int = Field(default=4500, ge=1)
+    num_queries: int = Field(default=6000, ge=1)
     """Queries a round."""
     attackers: tuple[AttackerConfig, ...] = Field(default=(SeedsConfig(), WeaknessConfig()), min_length=1)
     """Who makes them, each with its share."""

@@ -11,12 +11,12 @@ from superalign.records import Example, Query, content_id
 
 CHECKABLE = {"add": range(1, 4), "sub": range(1, 4), "mul": range(1, 4), "countdown": range(2, 3)}
 """Sizes people can check: their demonstrations there are right."""
-FEW = {"add": range(4, 8), "sub": range(4, 7), "mul": range(4, 7), "countdown": range(3, 4)}
+FEW = {"add": range(4, 7), "sub": range(4, 7), "mul": range(4, 7), "countdown": range(3, 4)}
 """Sizes of which people show a few answers, the fewer the larger, one in four with a wrong step. Beyond, they show none."""
 NUM_CLEAN = {"add": 400, "sub": 500, "mul": 500, "countdown": 1200}
 """Demonstrations of each checkable category."""
-NUM_FEW = {"add": 40, "sub": 40, "mul": 30, "countdown": 300}
-"""Demonstrations of each category of the first size beyond; half of that of the next, and so on."""
+NUM_FEW = {"add": (30, 15, 10), "sub": (30, 15, 10), "mul": (25, 12, 8), "countdown": (200,)}
+"""Demonstrations of each category of the sizes beyond, size by size."""
 NUM_SEEDS = 40
 """Seed queries of each category."""
 NOISE = 0.25
@@ -59,8 +59,8 @@ def demonstrations(rng_seed: int, scale: float) -> Iterator[Example]:
     for grid in (CHECKABLE, FEW):
         for category in categories(grid):
             seen = set[str]()
-            depth = category.size - grid[category.kind].start + 1
-            count = NUM_CLEAN[category.kind] if grid is CHECKABLE else NUM_FEW[category.kind] // depth
+            beyond = category.size - FEW[category.kind].start
+            count = NUM_CLEAN[category.kind] if grid is CHECKABLE else NUM_FEW[category.kind][beyond]
             for _ in range(max(4, round(count * scale))):
                 problem, text = draw(category, rng)
                 if grid is FEW and rng.random() < NOISE:

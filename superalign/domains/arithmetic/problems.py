@@ -16,9 +16,9 @@ LETTERS = "abcdefghijklmnop"
 KINDS = ("add", "sub", "mul", "countdown")
 MAX_TERM = 9
 """Largest term of a countdown after the first."""
-MAX_FIRST = 20
+MAX_FIRST = 16
 """Largest first term, but for a countdown of two terms."""
-MAX_TOTAL = 30
+MAX_TOTAL = 24
 """Largest total on the way through a countdown."""
 
 

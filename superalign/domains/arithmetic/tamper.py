@@ -96,7 +96,7 @@ def _countdown(problem: Problem, text: str, facts: Facts, rng: random.Random) ->
     signs = [part for part in text if part in "+-"]
     totals = [int(part.split("+")[0].split("-")[0]) for part in text.split("=")[1:]]
     rights = [f" {terms[0]}", *(f"{s}{t}={v}" for s, t, v in zip(signs, terms[1:], totals, strict=True))]
-    form = rng.choice(("slip", "fudge", "fudge", "miss", "miss", "copy", "short"))
+    form = rng.choice(("slip", "slip", "slip", "fudge", "fudge", "miss", "copy", "short"))
     if form == "miss":
         other = rng.choice([t for t in range(max(0, target - 12), min(MAX_TOTAL, target + 12) + 1) if t != target])
         return Tampered(Problem("countdown", (*terms, other)).prompt, text, len(terms), f" > {other}")
@@ -111,7 +111,7 @@ def _countdown(problem: Problem, text: str, facts: Facts, rng: random.Random) ->
         result = facts.terms.get((before, sign, wrong_term))
         step = f"{sign}{wrong_term}={value if result is None else result}"
     else:
-        wrong = max(0, value + rng.choice((-12, -10, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 10, 12)))
+        wrong = max(0, value + rng.choice((-10, -4, -3, -2, -2, -1, -1, 1, 1, 2, 2, 3, 4, 10)))
         step = f"{sign}{term}={min(MAX_TOTAL, wrong if wrong != value else value + 1)}"
     shown = int(step.rpartition("=")[2])
     steps, total = [*rights[:place], step], shown

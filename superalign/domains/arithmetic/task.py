@@ -18,7 +18,7 @@ from superalign.records import Example, Query
 if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
-LARGEST = {"add": 8, "sub": 7, "mul": 7, "countdown": 4}
+LARGEST = {"add": 7, "sub": 7, "mul": 7, "countdown": 4}
 """The largest problems there are: one size beyond those people show answers for."""
 SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
 

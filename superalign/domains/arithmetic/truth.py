@@ -16,7 +16,7 @@ from superalign.records import Query
 if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
-GRID = {"add": range(2, 9), "sub": range(2, 8), "mul": range(2, 8), "countdown": range(3, 5)}
+GRID = {"add": range(2, 8), "sub": range(2, 8), "mul": range(2, 8), "countdown": range(3, 5)}
 """Sizes of the held-out problems, kind by kind."""
 PER_CATEGORY = 15
 """Held-out problems a category, in each part."""
