@@ -70,6 +70,8 @@ def judge(found: dict[str, Any]) -> list[str]:
         misses.append(f"{name}: gained {path[-1] - base:+.3f}, not {GAIN}")
     if found["recipe"] == "naive" and path[-1] < base:
         misses.append(f"{name}: the champion is worse than the base, {path[-1] - base:+.3f}")
+    if found["recipe"] == "naive" and not any(e["benchmark"]["after"]["mean"] < base and not e["learner"]["promoted"] for e in measured):
+        misses.append(f"{name}: no candidate was worse than the base and refused")
     return misses
 
 

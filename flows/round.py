@@ -61,7 +61,7 @@ def make_data(progress: Progress) -> Validated:
     critiques = progress.run(critique, critic=config.critic, policy=critic, **asked, **engine)
     if config.oversight.human == "review":
         progress.wait("people have questions to answer: see `superalign review list`")
-    labels = progress.run(oversee, oversight=config.oversight, critiques=critiques, rng_seed=seed, **asked)
+    labels = progress.run(oversee, oversight=config.audited, critiques=critiques, rng_seed=seed, **asked)
     progress.note(status="running", reason=None, human_labels=measure.human_labels(labels))
     added = (progress.added("demonstrations"), progress.added("preferences"))
     examples = progress.run(

@@ -28,7 +28,7 @@ class RoundConfig(Config):
     """What is being aligned."""
     engine: EngineConfig = TransformersConfig()
     """How text is generated."""
-    num_queries: int = Field(default=6000, ge=1)
+    num_queries: int = Field(default=6000, ge=1, le=10_000_000)
     """Queries a round."""
     attackers: tuple[AttackerConfig, ...] = Field(default=(SeedsConfig(), WeaknessConfig()), min_length=1)
     """Who makes them, each with its share."""
@@ -52,6 +52,11 @@ class RoundConfig(Config):
     """What is measured."""
     promotion: PromotionConfig = PromotionConfig()
     """What a candidate must pass to become champion."""
+
+    @property
+    def audited(self) -> OversightConfig:
+        """The oversight that audits what the curator would keep."""
+        return self.oversight.model_copy(update={"sure": getattr(self.curator, "keep", self.oversight.sure)})
 
 
 class CampaignConfig(Config):

@@ -49,7 +49,7 @@ def evaluate(
 
     def rows() -> Iterator[Outcome]:
         moments: tuple[tuple[Moment, Policy], ...] = (("before", before), ("after", after))
-        asked = _sample(queries, evaluation.num_attacks, rng_seed)
+        asked = _sample(queries, evaluation.num_attacks, rng_seed, exam.task)
         yield from exam.attacked(asked, before, responses, critiques, critic)
         written: Judged = []
         measured = _measured(known)
@@ -157,8 +157,9 @@ class Exam:
         return [self.truth.verify(query.prompt, group[0].text).right for query, group in zip(asked, answers, strict=True)]
 
 
-def _sample(queries: Artifact, count: int, rng_seed: int) -> list[Query]:
-    asked = list(queries.records(Query))
+def _sample(queries: Artifact, count: int, rng_seed: int, task: Task) -> list[Query]:
+    """Attacks to ask again; what belongs to no category of the task cannot be marked."""
+    asked = [query for query in queries.records(Query) if task.category(query.prompt) is not None]
     chosen = set(random.Random(f"attacks {rng_seed}").sample(range(len(asked)), min(count, len(asked))))
     return [query for index, query in enumerate(asked) if index in chosen]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,8 @@ R = TypeVar("R", bound=Record)
 ROUND, STAGE = "superalign.round", "superalign.stage"
 TRACES = 20
 """Responses a round shown as traces: enough to read, few enough to write in a second."""
-ATTEMPTS = 3
-"""Times a trace is written: MLflow drops one that it cannot write at that moment, and says nothing."""
+PAUSES = (0.0, 1.0, 3.0, 10.0, 30.0)
+"""Seconds waited before each attempt to write the traces: MLflow drops one that it cannot write at that moment, and says nothing."""
 LONGEST = 500
 """Longest parameter value, characters; the resolved configuration is an artifact beside them."""
 
@@ -172,15 +173,17 @@ def log_samples(run: str, number: int, samples: Sequence[Sample]) -> None:
     with store.reached():
         mlflow.set_tracking_uri(client.tracking_uri)
         known = _traces(identity, number)
-        for _ in range(ATTEMPTS):
+        for pause in PAUSES:
+            time.sleep(pause)
             for sample in samples:
                 if sample.response.id not in known:
                     _span(run, identity, number, sample)
             known = _traces(identity, number)
-            if all(sample.response.id in known for sample in samples):
+            missing = sum(sample.response.id not in known for sample in samples)
+            if not missing:
                 break
         else:
-            raise LedgerError(f"MLflow did not keep the traces of round {number}; {store.AGAIN}")
+            raise LedgerError(f"MLflow did not keep {missing} of {len(samples)} traces of round {number}; {store.AGAIN}")
         for sample in samples:
             trace = known[sample.response.id]
             _assess(trace.info.trace_id, sample, {assessment.name for assessment in trace.info.assessments})

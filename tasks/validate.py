@@ -80,7 +80,7 @@ def validate(
     kept = _table(fit)
     earlier = _answers(previous.responses, _table(previous.queries, "id", "category")) if previous else None
     checks = [
-        *check_examples(validation, found, kept["category"].to_pylist(), kept["source"].to_pylist()),
+        *check_examples(validation, found, kept["category"].to_pylist(), _shown(kept)),
         *check_queries(validation, asked["prompt"].to_pylist()),
         *check_collapse(validation, compare(answers, earlier, task.final), first=earlier is None),
     ]
@@ -204,6 +204,11 @@ def _between(check: Check) -> str:
 
 def _table(artifact: Artifact, *columns: str) -> pa.Table:
     return pq.read_table(artifact.verify().path, columns=list(columns) or None)
+
+
+def _shown(kept: pa.Table) -> list[str]:
+    """The source of each example, as often as an epoch shows it."""
+    return [source for source, times in zip(kept["source"].to_pylist(), kept["weight"].to_pylist(), strict=True) for _ in range(times)]
 
 
 def _answers(responses: Artifact, queries: pa.Table) -> pa.Table:

@@ -70,7 +70,7 @@ class TransformersConfig(Config):
     """Discriminator."""
     batch_size: int = Field(default=512, ge=1)
     """Sequences decoded side by side."""
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
 
     def build(self, policy: Policy) -> Engine:

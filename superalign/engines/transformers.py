@@ -46,8 +46,18 @@ class Transformers:
     def generate(
         self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
     ) -> list[list[Completion]]:
-        """Completions of each prompt; see ``Engine.generate``. Equal inputs and seed give equal text on one machine."""
-        encoded = self._encode(prompts, sampling)
+        """Completions of each prompt; see ``Engine.generate``. Equal inputs and seed give equal text on one machine.
+
+        A prompt that leaves no room for an answer in the model's context is one bad query and no reason to stop: its answers are empty
+        and unfinished.
+        """
+        encoded = self._encode(prompts)
+        fits = self._fitting(encoded, sampling)
+        if len(fits) < len(prompts):
+            some = None if drafts is None else [drafts[index] for index in fits]
+            made = dict(zip(fits, self.generate([prompts[index] for index in fits], sampling, rng_seed, some), strict=True))
+            empty = [Completion(text="", num_tokens=0, logprobs=(), finished=False)] * sampling.num_samples
+            return [made.get(index, empty) for index in range(len(prompts))]
         rows: list[list[Row]] = [[] for _ in prompts]
         if drafts is not None and sampling.num_samples == 1 and sampling.temperature == 0:
             begun = self._accept(encoded, drafts, sampling.max_tokens)
@@ -63,18 +73,24 @@ class Transformers:
                 rows[row.prompt].append(row)
         return [[self._completion(row) for row in group] for group in rows]
 
-    def _encode(self, prompts: Sequence[str], sampling: Sampling) -> list[list[int]]:
+    def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
         encoded: list[list[int]] = self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
-        limit = getattr(self.model.config, "max_position_embeddings", None)
         for prompt, ids in zip(prompts, encoded, strict=True):
             if not ids:
                 raise EngineError(f"the prompt {prompt!r} has no tokens; give every query some text")
-            if limit and len(ids) + sampling.max_tokens > limit:
-                raise EngineError(
-                    f"{len(ids)} prompt tokens and sampling.max_tokens={sampling.max_tokens} exceed the model's context "
-                    f"of {limit}; lower sampling.max_tokens"
-                )
         return encoded
+
+    def _fitting(self, encoded: Sequence[Sequence[int]], sampling: Sampling) -> list[int]:
+        """Indices of the prompts that leave room for an answer; EngineError where there are prompts and none does."""
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        lengths = [len(ids) for ids in encoded]
+        fits = [index for index, length in enumerate(lengths) if not limit or length + sampling.max_tokens <= limit]
+        if lengths and not fits:
+            raise EngineError(
+                f"{min(lengths)} prompt tokens and sampling.max_tokens={sampling.max_tokens} exceed the model's context "
+                f"of {limit}; lower sampling.max_tokens"
+            )
+        return fits
 
     def _closed(self, row: Row, sampling: Sampling) -> bool:
         return bool(row.tokens) and (row.tokens[-1] == self.end or len(row.tokens) >= sampling.max_tokens)

@@ -10,15 +10,15 @@ from superalign.config import Config
 class EvaluationConfig(Config):
     """What is measured before and after."""
 
-    num_samples: int = Field(default=8, ge=1)
+    num_samples: int = Field(default=8, ge=1, le=1024)
     """Answers sampled a problem for pass@k and diversity."""
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=10)
     """Temperature of those."""
     max_tokens: int = Field(default=96, ge=1)
     """Longest answer, tokens."""
     num_attacks: int = Field(default=300, ge=0)
     """Of the round's own attacks, how many are asked again."""
-    num_bootstrap: int = Field(default=2000, ge=100)
+    num_bootstrap: int = Field(default=2000, ge=100, le=1_000_000)
     """Bootstrap draws behind every interval."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Level of the intervals."""

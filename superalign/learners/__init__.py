@@ -30,7 +30,7 @@ class TrainingConfig(Config):
     """Folder or hub id that replaces the starting weights; None for the registered ones."""
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Peak learning rate."""
-    epochs: float = Field(default=5.0, gt=0)
+    epochs: float = Field(default=5.0, gt=0, le=10_000)
     """Passes over the data."""
     batch_size: int = Field(default=32, ge=1)
     """Examples an optimizer step."""
@@ -60,7 +60,7 @@ class DpoConfig(TrainingConfig):
     """Discriminator."""
     dpo_learning_rate: float = Field(default=1e-4, gt=0, le=1)
     """Peak learning rate of the preference phase."""
-    dpo_epochs: float = Field(default=1.0, gt=0)
+    dpo_epochs: float = Field(default=1.0, gt=0, le=10_000)
     """Passes over the preferences."""
     beta: float = Field(default=0.1, gt=0)
     """Weight of the log-ratio."""

@@ -19,7 +19,7 @@ class OversightConfig(Config):
     audit: float = Field(default=0.25, ge=0, le=1)
     """Share of the budget that checks, at random, answers that the critics are sure of and that would be kept."""
     sure: float = Field(default=0.85, ge=0, le=1)
-    """Critic's score from which an answer would be kept: the curator's ``keep``."""
+    """Critic's score from which an answer would be kept; a round takes the curator's ``keep`` where it has one."""
     human: Literal["simulated", "review"] = "simulated"
     """``simulated``: the domain's verifier answers. ``review``: people answer through ``superalign review``."""
     timeout: float = Field(default=86400, ge=0)

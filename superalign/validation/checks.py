@@ -63,7 +63,7 @@ def check_examples(
         config: The limits.
         faults: The fault of every curated example, None where it has none.
         categories: Category of each example that is left.
-        sources: Source of each example that is left.
+        sources: Source of each example that is left, as often as an epoch shows it.
     """
     counts = Counter(fault for fault in faults if fault)
     named = ", ".join(f"{fault} {count}" for fault, count in counts.most_common()) or "none"

@@ -179,5 +179,70 @@ def test_drawing_gives_the_category_that_was_asked_for(task: Arithmetic) -> None
         task.draw("add-40-plain", rng)
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "add b0 a5 + B1 A7 =",
+        "sub a3 - A7 =",
+        "mul a3 *9999 =",
+        "mul a3 *1 =",
+        "countdown 5 > 5 :",
+        "countdown 05 1 > 6 :",
+        "add a\u0663 + A1 =",
+        "add p1 + P2 = x",
+        "mul a3 *007 =",
+    ],
+)
+def test_a_problem_whose_steps_cannot_be_written_is_none(prompt: str, task: Arithmetic, truth: ArithmeticTruth) -> None:
+    assert task.category(prompt) is None
+    with pytest.raises(DataError, match="not an arithmetic problem"):
+        truth.verify(prompt, " a:1+1+0=2")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "add j1 i2 h3 g4 f5 e6 d7 c8 b9 a1 + J1 I2 H3 G4 F5 E6 D7 C8 B9 A1 =",
+        "countdown 1 2 3 4 5 > 3 :",
+        "countdown 3 5 > 0 :",
+        "sub a7 - A7 =",
+    ],
+)
+def test_whatever_has_a_category_can_be_drawn(prompt: str, task: Arithmetic) -> None:
+    category = task.category(prompt)
+    if category is not None:
+        assert task.category(task.draw(category, random.Random(0)))
+
+
+@pytest.mark.parametrize("category", ["sub-1-hard", "countdown-2-hard", "add-8-plain", "add--plain", "nonsense", "", "add-\u0663-plain"])
+def test_a_category_that_cannot_be_drawn_is_refused_and_not_sought_for_ever(category: str, task: Arithmetic) -> None:
+    with pytest.raises(DataError, match="no arithmetic category"):
+        task.draw(category, random.Random(0))
+
+
+def test_every_critique_that_is_written_can_be_read_back_natural_errors_and_human_corrections_included(task: Arithmetic) -> None:
+    prompt, text = "add b9 a5 + B1 A0 =", " a:5+0+0=6 b:9+1+0=10"
+    for correction, readable in (
+        ("a:5+0+0=5", True),
+        (" a:5+0+0=5 ", True),
+        ("should be 5", False),
+        ("5", False),
+        ("", False),
+        ("a:5+0+0=6", False),
+    ):
+        critique = task.write(prompt, text, Ruling(right=False, step=0, correction=correction))
+        assert (critique is not None) == (readable or correction == ""), (correction, critique)
+        if critique is not None:
+            assert task.read(critique) == Reading(verdict=False, step=0)
+    assert task.write(prompt, text, Ruling(right=False, step=2, correction="")) is None
+    assert task.write("countdown 3 5 > 8 :", " 3-5=2", Ruling(right=False, step=1, correction="-5=-2")) is None
+    assert task.write("countdown 3 5 > 8 :", " 3+5=8+1=9", Ruling(right=False, step=2, correction=" > 8")) is None
+
+
+def test_too_few_checked_steps_for_a_lesson_are_said() -> None:
+    with pytest.raises(DataError, match=r"raise domain\.scale"):
+        list(Arithmetic(ArithmeticConfig(scale=0.001, rng_seed=2)).lessons(300, random.Random(0)))
+
+
 def test_letters_do_not_make_another_problem(task: Arithmetic) -> None:
     assert task.normalise("add b1 a2 + B1 A3 =") == task.normalise("add h1 g2 + H1 G3 =")

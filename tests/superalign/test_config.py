@@ -126,3 +126,15 @@ def test_bytes_that_are_no_text_are_one_message(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfanum")
     assert "not YAML" in wrong(recipe=str(path))
+
+
+def test_the_audit_checks_what_the_curator_keeps() -> None:
+    assert load(RoundConfig, "default", ["curator.keep=0.6"], RECIPES).audited.sure == 0.6
+    assert load(RoundConfig, "naive", ["oversight.sure=0.9"], RECIPES).audited.sure == 0.9
+
+
+@pytest.mark.parametrize(
+    "given", ["evaluation.temperature=50", "evaluation.num_samples=5000", "engine.device=banana", "learner.epochs=1e8"]
+)
+def test_an_impossible_value_is_found_before_a_round_begins(given: str) -> None:
+    assert given.partition("=")[0] in wrong(given)

@@ -85,6 +85,14 @@ def test_a_prompt_that_cannot_be_asked_is_named(tiny: Policy) -> None:
         engine(tiny).generate(PROMPTS, Sampling(max_tokens=600), 0)
 
 
+def test_a_prompt_longer_than_the_context_is_left_unanswered_and_changes_no_other_answer(tiny: Policy) -> None:
+    greedy, long = Sampling(num_samples=2, max_tokens=8), "add" + " a1" * 600
+    first, alone = PROMPTS[:2], engine(tiny).generate(PROMPTS[:2], greedy, 0)
+    made = engine(tiny).generate([first[0], long, first[1]], greedy, 0)
+    assert [made[0], made[2]] == alone
+    assert [(row.text, row.finished) for row in made[1]] == [("", False)] * 2
+
+
 def test_weights_that_are_no_safetensors_are_refused(tiny: Policy) -> None:
     folder = Path("pickled")
     shutil.copytree(tiny.path, folder)

@@ -12,11 +12,20 @@ LETTERED = re.compile(r"([a-p])(\d)", re.IGNORECASE)
 
 
 def parse_prompt(prompt: str) -> Problem | None:
-    """The problem a prompt asks; None where it asks none."""
+    """The problem a prompt asks; None where it asks none, or one that is written in another way than problems are."""
     words = prompt.split()
-    if not words or words[0] not in KINDS or len(prompt) > 400:
+    if not words or words[0] not in KINDS or len(prompt) > 400 or not prompt.isascii():
         return None
-    return _countdown(words) if words[0] == "countdown" else _operands(words)
+    problem = _countdown(words) if words[0] == "countdown" else _operands(words)
+    return problem if problem and problem.prompt == " ".join(words) and _askable(problem) else None
+
+
+def _askable(problem: Problem) -> bool:
+    """Whether its steps can be written: no negative difference, a multiplier of 2 to 9, at least two terms."""
+    if problem.kind == "countdown":
+        return len(problem.numbers) > 2
+    a, b = problem.numbers
+    return 2 <= b <= 9 if problem.kind == "mul" else problem.kind == "add" or a >= b
 
 
 def _countdown(words: list[str]) -> Problem | None:

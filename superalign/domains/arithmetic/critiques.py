@@ -21,8 +21,14 @@ TARGET = re.compile(r" > (\d+)$")
 def write(problem: Problem, text: str, ruling: Ruling) -> str | None:
     """The critique that says what ``ruling`` says.
 
-    None where the answer cannot be split into steps, the ruling names no step, or what it finds wrong is not a result.
+    None where the answer cannot be split into steps, the ruling names no step, what it finds wrong is not a result, or a person's
+    correction is no step: what is written here can be read back.
     """
+    critique = _write(problem, text, ruling)
+    return critique if critique is not None and read(critique) == Reading(ruling.right, ruling.step) else None
+
+
+def _write(problem: Problem, text: str, ruling: Ruling) -> str | None:
     steps = split(problem.kind, text)
     if steps is None:
         return None
@@ -31,11 +37,15 @@ def write(problem: Problem, text: str, ruling: Ruling) -> str | None:
         return "".join(map(_agreed, steps)) + target + RIGHT
     if ruling.step is None or ruling.correction is None or ruling.step > len(steps):
         return None
-    before = "".join(map(_agreed, steps[: ruling.step]))
-    if ruling.correction == target:
+    before, correction = "".join(map(_agreed, steps[: ruling.step])), ruling.correction.strip()
+    if correction == target.strip():
+        if not target and ruling.step == len(steps):
+            return None
         return before + (target or _too_many(steps, ruling.step)) + WRONG
-    shown = _shown(steps, ruling.step, ruling.correction)
-    return None if shown == _result(ruling.correction) else before + _quote(shown, ruling.correction) + WRONG
+    if ":" in correction or (problem.kind == "countdown" and ruling.step == 0):
+        correction = f" {correction}"
+    shown = _shown(steps, ruling.step, correction)
+    return None if shown == _result(correction) else before + _quote(shown, correction) + WRONG
 
 
 def read(critique: str) -> Reading | None:

@@ -13,7 +13,10 @@ from collections.abc import Iterable
 
 from superalign.domains.arithmetic.answers import COLUMN, TERM, parse_prompt, split
 from superalign.domains.arithmetic.problems import LETTERS, MAX_FIRST, MAX_TERM, Problem
+from superalign.errors import DataError
 
+TRIES = 1000
+"""Attempts at a problem before the checked steps are taken to be too few."""
 Column = tuple[int, int, int, int, int]
 """Digits x and y, carry in, written result, carry out."""
 
@@ -53,11 +56,16 @@ class Facts:
             total = int(result)
 
     def compose(self, kind: str, size: int, rng: random.Random) -> tuple[Problem, list[Column] | str]:
-        """A problem of ``size`` made of checked steps, with its columns, or with its written answer for a countdown."""
-        while True:
+        """A problem of ``size`` made of checked steps, with its columns, or with its written answer for a countdown.
+
+        Raises:
+            DataError: People checked too few steps to make one.
+        """
+        for _ in range(TRIES):
             made = self._compose_countdown(size, rng) if kind == "countdown" else self._compose_columns(kind, size, rng)
             if made is not None:
                 return made
+        raise DataError(f"the steps people checked do not make a problem of {kind} of size {size}; raise domain.scale")
 
     def _compose_columns(self, kind: str, size: int, rng: random.Random) -> tuple[Problem, list[Column]] | None:
         chain: list[Column] = []

@@ -23,15 +23,18 @@ NOISE = 0.25
 """Share of the demonstrations beyond the checkable sizes that have one wrong step."""
 
 
+PLAIN = {("countdown", 2), ("sub", 1)}
+"""Cells of one level: two terms have no two minus signs, one digit has no borrow."""
+
+
 def categories(grid: dict[str, range]) -> list[Category]:
     """The cells of a grid of sizes, both levels; a countdown of two terms and one-digit borrows have but one level."""
-    single = {("countdown", 2), ("sub", 1)}
     return [
         Category(kind, size, level)
         for kind, sizes in grid.items()
         for size in sizes
         for level in ("plain", "hard")
-        if level == "plain" or (kind, size) not in single
+        if level == "plain" or (kind, size) not in PLAIN
     ]
 
 

@@ -10,7 +10,7 @@ from superalign.domains import Lesson, Reading, Ruling
 from superalign.domains.arithmetic import critiques, people
 from superalign.domains.arithmetic.answers import final, parse_prompt
 from superalign.domains.arithmetic.facts import Facts, write
-from superalign.domains.arithmetic.problems import KINDS, Category, draw
+from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw
 from superalign.domains.arithmetic.tamper import tamper
 from superalign.errors import DataError
 from superalign.records import Example, Query
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LARGEST = {"add": 7, "sub": 7, "mul": 7, "countdown": 4}
 """The largest problems there are: one size beyond those people show answers for."""
 SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
+EVERY = {str(cell): cell for cell in people.categories({kind: range(SMALLEST[kind], LARGEST[kind] + 1) for kind in LARGEST})}
+"""Every category there is, by its name."""
 
 
 class Arithmetic:
@@ -49,9 +51,10 @@ class Arithmetic:
         The level of a problem depends on its solution, which this does not compute: it is read off the operands.
         """
         problem = parse_prompt(prompt)
-        if problem is None or problem.size < SMALLEST[problem.kind]:
+        if problem is None or not SMALLEST[problem.kind] <= problem.size <= LARGEST[problem.kind]:
             return None
-        return str(Category(problem.kind, problem.size, _apparent_level(prompt)))
+        plain = (problem.kind, problem.size) in people.PLAIN
+        return str(Category(problem.kind, problem.size, "plain" if plain else _apparent_level(problem)))
 
     def neighbours(self, category: str) -> Sequence[str]:
         """The same kind one size up and down, and the other level."""
@@ -61,11 +64,10 @@ class Arithmetic:
 
     def draw(self, category: str, rng: random.Random) -> str:
         """A new prompt of a category."""
-        here = Category.parse(category)
-        if here.kind not in KINDS or not SMALLEST[here.kind] <= here.size <= LARGEST[here.kind]:
-            raise DataError(
-                f"no arithmetic category {category!r}; sizes of {here.kind} go from {SMALLEST[here.kind]} to {LARGEST[here.kind]}"
-            )
+        here = EVERY.get(category)
+        if here is None:
+            sizes = ", ".join(f"{kind} {SMALLEST[kind]} to {LARGEST[kind]}" for kind in KINDS)
+            raise DataError(f"no arithmetic category {category!r}; they are written KIND-SIZE-LEVEL, sizes being {sizes}")
         return draw(here, rng)[0].prompt
 
     def normalise(self, prompt: str) -> str:
@@ -115,10 +117,9 @@ class Arithmetic:
         return here.size in people.CHECKABLE[here.kind]
 
 
-def _apparent_level(prompt: str) -> str:
-    problem = parse_prompt(prompt)
-    if problem is None or problem.kind == "countdown":
-        *terms, target = problem.numbers if problem else (0, 0)
+def _apparent_level(problem: Problem) -> str:
+    if problem.kind == "countdown":
+        *terms, target = problem.numbers
         return "hard" if sum(terms) - target > max(terms) else "plain"
     a, b = problem.numbers
     if problem.kind == "mul":
