@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows import summary
 from flows.closing import close_run, log_metrics, move_champion, register_policy, snapshot
 from flows.progress import BESIDE, Progress, code, inputs
 from superalign import journal
@@ -37,6 +38,7 @@ def bootstrap(config: RoundConfig, pretraining: PretrainingConfig | None = None)
     with journal.lock(0):
         known = journal.read(0)
         if known is not None and not known.open:
+            summary.complete()
             return
         version.initialise()
         make_data(config)
@@ -49,12 +51,12 @@ def make_data(config: RoundConfig) -> None:
     """Writes the seed data. ArtifactError where the committed `data.dvc` says that it should be other bytes."""
     version.settle()
     pointer, fresh = version.POINTER, not version.DATA.exists()
-    said = pointer.read_text() if fresh and pointer.exists() else None
+    said = pointer.read_bytes() if fresh and pointer.exists() else None
     expected = version.current() if said else None
     seed_data(config.domain)
     made = snapshot()
     if said is not None and made != expected:
-        pointer.write_text(said)
+        pointer.write_bytes(said)
         raise ArtifactError(
             f"the seed data made here is {made}, but data.dvc names {expected}: bring that state with `dvc pull`, or remove data.dvc "
             f"(and data/) to begin anew"

@@ -165,20 +165,24 @@ def trace(number: int, identity: str) -> Trace:
 
 
 def tree(found: Lineage) -> Tree:
-    """The lineage as people read it in a terminal."""
+    """The lineage as people read it in a terminal: plain text, in which no reason somebody gave is markup or moves the cursor."""
+    from rich.text import Text
     from rich.tree import Tree
 
+    def plain(line: str) -> Text:
+        return Text("".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in line))
+
     critics = {node.version: node for node in found.critics}
-    root = branch = Tree(_title(found.line[0]))
+    root = branch = Tree(plain(_title(found.line[0])))
     for index, node in enumerate(found.line):
         if index:
-            branch = branch.add(f"from {_title(node)}")
+            branch = branch.add(plain(f"from {_title(node)}"))
         for line in _facts(node):
-            branch.add(line)
+            branch.add(plain(line))
         if node.critic in critics:
-            critic = branch.add(f"critic {_title(critics[node.critic])}")
+            critic = branch.add(plain(f"critic {_title(critics[node.critic])}"))
             for line in _facts(critics[node.critic]):
-                critic.add(line)
+                critic.add(plain(line))
     return root
 
 
@@ -265,7 +269,7 @@ def _plain(example: Example) -> Example:
 
 def _title(node: Node) -> str:
     marks = "".join(f" [{alias}]" for alias in node.aliases)
-    return f"{node.version}{marks}  round {node.round} ({node.recipe}), {node.created}".replace("[", r"\[")
+    return f"{node.version}{marks}  round {node.round} ({node.recipe}), {node.created}"
 
 
 def _facts(node: Node) -> Iterator[str]:
@@ -281,4 +285,4 @@ def _facts(node: Node) -> Iterator[str]:
         yield f"  {stage} {md5}"
     yield ", ".join(f"{name} {value}" for name, value in (("git", node.git), ("prefect", node.prefect), ("mlflow", node.mlflow)) if value)
     for when, note in node.rollbacks.items():
-        yield f"rolled back to {when} {note}".replace("[", r"\[")
+        yield f"rolled back to {when} {note}"

@@ -67,7 +67,7 @@ def rollback(name: str, reason: str, who: str, when: str | None = None) -> Rollb
 
     Raises:
         DataError: There is no such version.
-        ArtifactError: A file of its data is gone or corrupted.
+        ArtifactError: A file of its data, or one that the rollback is noted in, is gone or corrupted.
         PolicyError: Its weights are.
         BusyError: A round runs.
         LedgerError: A ledger cannot be written.
@@ -75,6 +75,7 @@ def rollback(name: str, reason: str, who: str, when: str | None = None) -> Rollb
     resume()
     target = _target(name)
     with journal.lock(target.round):
+        _look()
         critic = register.version("critic", target.critic) if target.critic else register.champion("critic")
         register.restorable(target)
         register.restorable(critic)
@@ -88,12 +89,16 @@ def rollback(name: str, reason: str, who: str, when: str | None = None) -> Rollb
 
 
 def resume() -> Rollback | None:
-    """Completes a rollback that was killed; every command calls it before it does anything else. None where there was none."""
+    """Completes a rollback that was killed; None where there was none.
+
+    Every command calls it before it does anything else, except those that mend what may keep it from going on.
+    """
     if not JOURNAL.exists():
         version.settle()
         return None
     with contextlib.suppress(BusyError), journal.lock(-1):  # whoever holds the lock is the one that is rolling back
         if plan := journal.load(Rollback, JOURNAL):
+            _look()
             _apply(plan)
             return plan
     return None
@@ -101,9 +106,8 @@ def resume() -> Rollback | None:
 
 def history() -> list[Rollback]:
     """Every rollback of this workspace, oldest first."""
-    lines = RECORD.read_text().splitlines() if RECORD.exists() else []
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(_lines(), 1):
         try:
             found.append(Rollback.model_validate_json(line))
         except ValidationError as error:
@@ -127,6 +131,16 @@ def _target(name: str) -> Registered:
 def _recorded() -> str:
     """The state of data/ that is left behind, recorded if it was not."""
     return version.snapshot() if version.DATA.exists() else version.current()
+
+
+def _look() -> None:
+    """Reads what a rollback is noted in at its end, so that a damaged file stops it before it moves anything."""
+    history()
+    journal.rounds()
+
+
+def _lines() -> list[bytes]:
+    return RECORD.read_bytes().splitlines() if RECORD.exists() else []
 
 
 def _apply(plan: Rollback) -> None:
@@ -159,9 +173,8 @@ def _give_up(plan: Rollback) -> None:
 
 
 def _note(plan: Rollback) -> None:
-    line = plan.model_dump_json()
-    known = RECORD.read_text().splitlines() if RECORD.exists() else []
+    line, known = plan.model_dump_json().encode(), _lines()
     if line not in known:
         beside = Path(f"{RECORD}.{os.getpid()}.tmp")
-        beside.write_text("".join(f"{entry}\n" for entry in (*known, line)))
+        beside.write_bytes(b"".join(entry + b"\n" for entry in (*known, line)))
         beside.replace(RECORD)

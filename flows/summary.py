@@ -1,13 +1,13 @@
-"""Summary: what a round did, as `--json` and the tables say it. It reads the journal alone."""
+"""Summary: what a round did, as `--json` and the tables say it. It reads the journal, and the registry for the champion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from superalign.errors import LedgerError
+from superalign import journal
 from superalign.journal import RoundRecord
-from tasks import register
+from tasks import register, version
 
 
 def as_json(records: Sequence[RoundRecord]) -> dict[str, Any]:
@@ -43,8 +43,16 @@ def round_json(record: RoundRecord) -> dict[str, Any]:
 
 
 def champion() -> str | None:
-    """The champion learner; None before bootstrap."""
-    try:
+    """The champion learner; None before bootstrap has made one. LedgerError where the registry is gone or cannot be read."""
+    if journal.over(0):
         return register.champion("learner").name
-    except LedgerError:
-        return None
+    if journal.running() is not None:
+        return None  # MLflow's file may be half made
+    return next((known.name for known in register.versions("learner") if register.CHAMPION in known.aliases), None)
+
+
+def complete() -> None:
+    """Looks whether the ledgers still hold what bootstrap made. LedgerError or ArtifactError with the way out where one does not."""
+    register.champion("learner")
+    register.champion("critic")
+    version.current()

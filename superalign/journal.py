@@ -12,7 +12,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,8 @@ from superalign.records import Verdict
 LOCAL = Path(".superalign")
 ROUNDS = LOCAL / "rounds"
 LOCK = LOCAL / "lock"
+NUMBER = re.compile(r"[0-9]{4,9}")
+"""How a round's files and folders are named."""
 
 STAGES = ("attack", "respond", "critique", "oversee", "curate", "validate", "learn", "evaluate", "promote")
 """The stages of a round, in order."""
@@ -194,15 +197,24 @@ def read(number: int) -> RoundRecord | None:
 
 def rounds() -> list[RoundRecord]:
     """All rounds, oldest first."""
-    numbers = {int(file.stem) for file in ROUNDS.glob("[0-9]*.json")} | {
-        int(file.parent.name) for file in ROUNDS.glob("[0-9]*/record.json")
-    }
-    return [record for number in sorted(numbers) if (record := read(number)) is not None]
+    names = [file.stem for file in ROUNDS.glob("*.json")] + [file.parent.name for file in ROUNDS.glob("*/record.json")]
+    return [record for number in sorted(_numbers(names)) if (record := read(number)) is not None]
+
+
+def over(number: int) -> bool:
+    """Whether there is such a round and it is over."""
+    record = read(number)
+    return record is not None and not record.open
+
+
+def _numbers(names: Iterable[str]) -> set[int]:
+    """The rounds that files or folders are named after; what somebody laid beside them, such as a copy, is none."""
+    return {int(name) for name in names if NUMBER.fullmatch(name)}
 
 
 def restore(file: Path) -> bool:
     """Brings the record of a round back from its copy; False if ``file`` is no such record. ArtifactError if the copy is gone too."""
-    if file.parent != ROUNDS or not (file.suffix == ".json" and file.stem.isdecimal()):
+    if file.parent != ROUNDS or not (file.suffix == ".json" and NUMBER.fullmatch(file.stem)):
         return False
     number = int(file.stem)
     try:
@@ -216,7 +228,7 @@ def restore(file: Path) -> bool:
 
 def head() -> int | None:
     """The round that the data is at, which the next one continues; None before bootstrap."""
-    numbers = sorted((int(folder.name) for folder in Path("data/rounds").glob("[0-9]*")), reverse=True)
+    numbers = sorted(_numbers(folder.name for folder in Path("data/rounds").glob("*")), reverse=True)
     return next((number for number in numbers if (record := read(number)) is not None and not record.open), None)
 
 

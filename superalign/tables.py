@@ -20,6 +20,8 @@ MOST_BYTES = 1 << 30
 """Size of a file, unpacked."""
 LONGEST_LINE = 1 << 22
 """Bytes of a line."""
+COLUMNS = frozenset({"prompt", "completion", "messages", "chosen", "rejected"})
+"""Columns whose values are read of a Parquet file; of the others a row has the names alone."""
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 
 Row = dict[str, Any] | str
@@ -100,15 +102,24 @@ def _width(row: dict[Any, Any]) -> int:
 
 
 def _parquet(file: Path) -> Iterator[tuple[int, Row]]:
-    number = 0
-    with pq.ParquetFile(file) as table:
-        groups = (table.metadata.row_group(index).total_byte_size for index in range(table.metadata.num_row_groups))
-        if sum(groups) > MOST_BYTES:
-            raise DataError(f"{file} unpacks to more than {MOST_BYTES >> 20} MiB; add it in parts")
-        for batch in table.iter_batches(128):
-            for row in _cells(batch):
-                number += 1
-                yield number, row
+    """Rows of the columns in use: what is passed over is not even converted, for it may hold what Python has no value for."""
+    number, place = 0, "its schema"
+    try:
+        with pq.ParquetFile(file) as table:
+            groups = range(table.metadata.num_row_groups)
+            size = sum(table.metadata.row_group(group).total_byte_size for group in groups)
+            names = table.schema_arrow.names
+            used, others = [name for name in names if name in COLUMNS], {name: None for name in names if name not in COLUMNS}
+            for group in groups if size <= MOST_BYTES else ():
+                place = f"row group {group}"
+                for batch in table.iter_batches(128, row_groups=[group], columns=used):
+                    for row in _cells(batch):
+                        number += 1
+                        yield number, row if isinstance(row, str) else others | row
+    except (ValueError, OverflowError, LookupError) as error:
+        raise DataError(f"{file} cannot be read: {place}, after row {number}: {error}") from error
+    if size > MOST_BYTES:
+        raise DataError(f"{file} unpacks to more than {MOST_BYTES >> 20} MiB; add it in parts")
 
 
 def _cells(batch: Any) -> Iterable[Row]:

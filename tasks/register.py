@@ -19,6 +19,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from superalign import journal
 from superalign.artifacts import md5_of
 from superalign.errors import DataError, LedgerError, PolicyError
 from superalign.policy import STORE, Policy, Role, folder_md5
@@ -26,6 +27,8 @@ from tasks import store
 
 CHAMPION = "champion"
 CANDIDATE = "candidate"
+DIGITS = 9
+"""Digits a version's number may have."""
 HASHED = 512 * 2**20
 """Bytes of weights whose hash `restorable` checks; what is larger is checked by size, and by its hash before it is used."""
 
@@ -83,8 +86,8 @@ class Registered(Provenance):
 def parse(name: str) -> tuple[Role, int]:
     """``learner/4`` -> its role and number; DataError for anything else."""
     role, _, number = name.partition("/")
-    if role not in get_args(Role) or not number.isdecimal():
-        raise DataError(f"`{name}` is no version: write ROLE/NUMBER, for example learner/2 (roles: {', '.join(get_args(Role))})")
+    if role not in get_args(Role) or not (number.isascii() and number.isdecimal() and len(number) <= DIGITS):
+        raise DataError(f"`{name[:80]}` is no version: write ROLE/NUMBER, for example learner/2 (roles: {', '.join(get_args(Role))})")
     return role, int(number)  # type: ignore[return-value]
 
 
@@ -148,9 +151,11 @@ def versions(role: Role) -> list[Registered]:
 
 
 def version(role: Role, number: int) -> Registered:
-    """One version; DataError if there is no such version."""
+    """One version; DataError if there is no such version, LedgerError if there is none at all although there was."""
     found = {registered.version: registered for registered in versions(role)}
     if number not in found:
+        if not found and journal.over(0):
+            raise LedgerError(_gone(role))
         known = f"versions 1 to {max(found)}" if found else "none yet: `superalign bootstrap` makes the first"
         raise DataError(f"{role}/{number} is not registered; {role} has {known}")
     return found[number]
@@ -161,7 +166,18 @@ def champion(role: Role) -> Registered:
     for registered in versions(role):
         if CHAMPION in registered.aliases:
             return registered
+    if journal.over(0):
+        raise LedgerError(_gone(role))
     raise LedgerError(f"no {role} is champion yet; `superalign bootstrap` registers the first one")
+
+
+def _gone(role: Role) -> str:
+    """What to say where rounds are finished and the registry knows no champion of them."""
+    if (server := store.server()) is not None:
+        where, out = server, "name the server that has it in MLFLOW_TRACKING_URI, or unset that"
+    else:
+        where, out = store.DATABASE.as_posix(), f"bring the folder {store.FOLDER} back from a backup of this workspace"
+    return f"there are finished rounds, but no champion {role} in MLflow's registry {where}: it is missing or another one; {out}"
 
 
 def set_champion(*champions: Registered) -> None:

@@ -16,11 +16,12 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
+from superalign import journal
 from superalign.artifacts import md5_of
 from superalign.errors import ArtifactError, LedgerError
 
@@ -31,6 +32,7 @@ BESIDE = Path(".superalign/restore")
 """Where a state is built before it is swapped in: on the same file system as `data/`, or the swap would be a copy."""
 TIMEOUT = 600
 """Seconds a transfer to or from the remote may take before it counts as down."""
+FOREIGN = "DVC did not write it: bring data.dvc and DVC's cache back from a backup"
 
 # Two real copies, never a hard link: a stray write into data/ must not reach the only other copy of those bytes. No SCM: a
 # workspace need not be a Git repository, and committing data.dvc is the team's decision.
@@ -86,6 +88,8 @@ def snapshot() -> str:
 def current() -> str:
     """md5 of the state `data.dvc` names."""
     if not POINTER.exists():
+        if journal.over(0):
+            raise ArtifactError("data.dvc is missing; bring it back from Git or a backup, or `dvc add data` writes it again from data/")
         raise ArtifactError("data.dvc is missing; `superalign bootstrap` makes the first state of data/")
     if (out := _readable(POINTER)) is None:
         raise ArtifactError("data.dvc cannot be read as a DVC file; `dvc add data` writes it again from data/")
@@ -243,7 +247,14 @@ def _sound(md5: str) -> bool:
 def _tree_or_none(md5: str) -> Tree | None:
     if not _sound(md5):
         return None
-    return {entry["relpath"]: entry["md5"] for entry in json.loads(_object(md5).read_bytes())}
+    try:
+        found = {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(_object(md5).read_bytes())}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{_object(md5)}, the state {md5} of data/, is no list of files; {FOREIGN}") from error
+    for path in map(PurePosixPath, found):
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ArtifactError(f"the state {md5} names a file outside of data/: {str(path)[:80]!r}; {FOREIGN}")
+    return found
 
 
 def _half(name: str) -> bool:
@@ -251,8 +262,8 @@ def _half(name: str) -> bool:
 
 
 def _readable(pointer: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(yaml.YAMLError, KeyError, IndexError, TypeError):
-        out = yaml.safe_load(pointer.read_text())["outs"][0]
+    with contextlib.suppress(yaml.YAMLError, ValueError, KeyError, IndexError, TypeError):
+        out = yaml.safe_load(pointer.read_bytes())["outs"][0]
         if str(out["md5"]).endswith(".dir"):
             return dict(out)
     return None

@@ -16,6 +16,8 @@ from superalign.errors import SuperalignError
 
 MAKING = ("running:bootstrap", "serving:up", "people:data")
 """Commands that begin a workspace; to the others a folder that is not there is a mistake."""
+MENDING = ("keeping:repair", "keeping:doctor")
+"""Commands that bring back what a killed rollback needs, and so may not wait for it."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -26,7 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = anchored(parse(words))
     module, _, name = str(options.call).partition(":")
     try:
-        enter(options.workspace, make=options.call in MAKING)
+        enter(options.workspace, make=options.call in MAKING, settle=options.call not in MENDING)
         code: int = getattr(import_module(f"flows.cli.{module}"), name)(options)
         sys.stdout.flush()
     except SuperalignError as error:
@@ -58,8 +60,8 @@ def is_file(word: str) -> bool:
     return "=" not in word and ("/" in word or word.endswith((".yaml", ".yml")))
 
 
-def enter(workspace: str, make: bool) -> None:
-    """Makes the workspace the current directory, and completes a rollback that was killed there; ``make`` one where none is."""
+def enter(workspace: str, make: bool, settle: bool) -> None:
+    """Makes the workspace the current directory; ``make`` one where none is, ``settle`` a rollback that was killed there."""
     folder = Path(workspace)
     try:
         if make:
@@ -71,7 +73,7 @@ def enter(workspace: str, make: bool) -> None:
         raise DataError(
             f"--workspace {workspace} cannot be used ({error.strerror}); name a folder that can be written; `superalign bootstrap` makes it"
         ) from error
-    if Path(".superalign").is_dir():
+    if settle and Path(".superalign").is_dir():
         from flows.rollback import resume
 
         resume()

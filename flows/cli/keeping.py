@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 
 from flows.cli import screen
 from superalign.errors import DataError
+
+
+def user() -> str:
+    """Who calls: the name of the system's account, or its number where it has none, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def rollback(options: argparse.Namespace) -> int:
@@ -15,7 +24,7 @@ def rollback(options: argparse.Namespace) -> int:
 
     if not options.reason.strip():
         raise DataError("--reason is empty; say why, for whoever reads the lineage")
-    done = back(options.version, options.reason, getpass.getuser())
+    done = back(options.version, options.reason, user())
     if options.json:
         screen.emit(done.model_dump(mode="json"))
     else:

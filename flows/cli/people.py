@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 from pathlib import Path
 
 from flows.cli import screen
+from flows.cli.keeping import user
 from superalign import journal
 from superalign.errors import DataError
 from superalign.oversight.exchange import export, load
@@ -122,7 +122,7 @@ def _subject(options: argparse.Namespace, what: str) -> str:
 
 
 def _by(options: argparse.Namespace) -> str:
-    return str(options.by or getpass.getuser())
+    return str(options.by or user())
 
 
 def _shown(question: Question) -> None:

@@ -66,6 +66,10 @@ def bootstrap(options: argparse.Namespace) -> int:
     known = journal.read(0)
     if known is None or known.open:
         _bootstrap(config, changes if options.from_scratch else None)
+    else:
+        from flows import summary
+
+        summary.complete()
     return show(_records([0]), options.json)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from superalign.errors import DataError
-from superalign.oversight.review import Answer, Review, person
+from superalign.oversight.review import LAST_STEP, Answer, Review, person
 
 COLUMNS = ("id", "category", "prompt", "response", "verdict", "step", "correction")
 VERDICTS = {"right": True, "true": True, "wrong": False, "false": False}
@@ -38,18 +40,35 @@ def export(review: Review, path: Path) -> int:
     """Writes the open questions to a ``.csv`` or ``.jsonl`` file with empty columns for the answer; returns how many.
 
     In CSV, text that a spreadsheet would run as a formula is preceded by an apostrophe.
+
+    Raises:
+        DataError: The file is there already, or cannot be written.
     """
     _check_suffix(path)
     questions = review.open_questions()
     rows = [{**dict.fromkeys(COLUMNS, ""), **question.model_dump()} for question in questions]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        if path.suffix == ".jsonl":
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        else:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows({name: f"'{text}" if text.startswith(FORMULA) else text for name, text in row.items()} for row in rows)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.exists():
+            raise DataError(f"{path} is there already, and may hold answers; import it, remove it, or name another file")
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            _write(file, path.suffix, rows)
+        beside.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}; name a file in a folder that can be written") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
     return len(rows)
+
+
+def _write(file: IO[str], suffix: str, rows: list[dict[str, str]]) -> None:
+    if suffix == ".jsonl":
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows({name: f"'{text}" if text.startswith(FORMULA) else text for name, text in row.items()} for row in rows)
 
 
 def load(review: Review, path: Path, name: str, *, revise: bool = False) -> Imported:
@@ -103,8 +122,10 @@ def _answer(row: Any, name: str) -> Answer | None:
 
 def _step(value: Any, name: str) -> int | None:
     text = str("" if value is None else value).strip().removesuffix(".0")
-    if text and not (text.isascii() and text.isdigit()):
-        raise DataError(f"the step of {name} is {text[:80]!r}; it is the zero-based number of the first wrong step, or left empty")
+    if text and not (text.isascii() and text.isdigit() and len(text) <= len(str(LAST_STEP))):
+        raise DataError(
+            f"the step of {name} is {text[:80]!r}; it is the zero-based number of the first wrong step, at most {LAST_STEP}, or left empty"
+        )
     return int(text) if text else None
 
 

@@ -7,18 +7,17 @@ under a lock and in one write, so that several people can answer at once and a k
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from superalign.errors import DataError
+from superalign.errors import ArtifactError, DataError
+from superalign.journal import NUMBER
 from superalign.records import Label, content_id
 
 REVIEWS = Path(".superalign/review")
@@ -26,6 +25,8 @@ REVIEWS = Path(".superalign/review")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 LONGEST = 10_000
 """Characters a correction may have."""
+LAST_STEP = 10_000
+"""The highest index a step may have."""
 
 
 class Question(BaseModel):
@@ -42,6 +43,16 @@ class Question(BaseModel):
     """Cell of the domain's taxonomy."""
 
 
+class Queue(BaseModel):
+    """What ``queue.json`` holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    opened: float = Field(allow_inf_nan=False)
+    """When the questions were put, seconds since 1970."""
+    questions: list[Question]
+    """What is asked, in the order it was put."""
+
+
 class Answer(BaseModel):
     """One person's answer to a question."""
 
@@ -50,7 +61,7 @@ class Answer(BaseModel):
     """Id of the question."""
     verdict: bool
     """Whether the response is right."""
-    step: int | None = Field(default=None, ge=0)
+    step: int | None = Field(default=None, ge=0, le=LAST_STEP)
     """Zero-based index of the first wrong step."""
     correction: str | None = Field(default=None, max_length=LONGEST)
     """What that step should be."""
@@ -78,14 +89,12 @@ class Review:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.queue.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(
-            json.dumps({"opened": time.time(), "questions": [question.model_dump() for question in questions]}), encoding="utf-8"
-        )
+        temporary.write_text(Queue(opened=time.time(), questions=questions).model_dump_json(), encoding="utf-8")
         temporary.replace(self.queue)
 
     def questions(self) -> list[Question]:
         """What is asked, in the order it was put."""
-        return [Question.model_validate(row) for row in self._load()["questions"]]
+        return self._load().questions
 
     def answers(self) -> dict[str, Answer]:
         """The answer that stands for each question: the last one given."""
@@ -138,7 +147,7 @@ class Review:
 
     def wait(self, timeout: float, poll: float = 1.0) -> bool:
         """Waits until everything is answered, at most until ``timeout`` seconds after the queue was opened; whether it is."""
-        deadline = float(self._load()["opened"]) + timeout
+        deadline = self._load().opened + timeout
         while self.open_questions():
             left = deadline - time.time()
             if left <= 0:
@@ -156,16 +165,21 @@ class Review:
             else:
                 yield label.model_copy(update={**answer.model_dump(exclude={"id"}), "id": content_id(label.response, answer.annotator)})
 
-    def _load(self) -> dict[str, Any]:
+    def _load(self) -> Queue:
         try:
-            return dict(json.loads(self.queue.read_bytes()))
+            return Queue.model_validate_json(self.queue.read_bytes())
         except OSError as error:
             raise DataError(f"there is no review queue in {self.folder}; a round with `oversight.human=review` makes one") from error
+        except ValidationError as error:
+            raise ArtifactError(
+                f"{self.queue} is not a readable review queue ({error.errors()[0]['msg']}); bring it from a backup, or remove it: the "
+                f"round's own command puts the questions again, and the answers given so far stay"
+            ) from error
 
 
 def reviews(root: Path = REVIEWS) -> list[Review]:
     """The queues of a workspace, oldest first."""
-    return [Review(path.parent) for path in sorted(root.glob("*/queue.json"))]
+    return [Review(path.parent) for path in sorted(root.glob("*/queue.json")) if NUMBER.fullmatch(path.parent.name)]
 
 
 def person(name: str, question: str, verdict: bool, step: int | None = None, correction: str | None = None) -> Answer:

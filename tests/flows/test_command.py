@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from flows import bootstrap
+from flows.cli import keeping, main
 from superalign import journal
 from superalign.artifacts import Artifact
+from superalign.errors import ArtifactError, LedgerError
 from superalign.journal import Change, RoundRecord
+from superalign.recipe import RoundConfig
 from superalign.records import Query, content_id
+from tasks import store, version
 
 HEAVY = ("torch", "transformers", "trl", "mlflow", "prefect", "dvc", "great_expectations", "matplotlib", "pandas")
 SCRIPT = f"""
@@ -28,14 +35,28 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def base(workspace: Path) -> RoundRecord:
+def base(ledgers: Path) -> RoundRecord:
     rows = [Query(id=content_id(text), prompt=text, category="add", attacker="seeds") for text in ("1+1=", "\x1b[31m2+2=")]
     made = Artifact.write("data/rounds/0000/queries.parquet", Query, rows)
     change = Change(before="learner/1", after="learner/1", promoted=True)
     record = RoundRecord(
         round=0, parent=None, recipe="default", config={}, code="", learner=change, critic=change, artifacts={"attack": made}
     )
+    champion()
     return record.model_copy(update={"status": "finished"}).save()
+
+
+def champion() -> None:
+    """Writes learner/1 into MLflow's tables, as champion; its weights are nowhere."""
+    tags = {"superalign.policy": "0" * 32, "superalign.files": "{}", "superalign.round": "0", "superalign.recipe": "default"}
+    with closing(sqlite3.connect(store.DATABASE)) as connection, connection:
+        connection.execute("INSERT INTO registered_models (name) VALUES ('learner')")
+        connection.execute(
+            "INSERT INTO model_versions (name, version, creation_time, current_stage, source, run_id) "
+            "VALUES ('learner', 1, 0, 'None', 'models:/m', 'r')"
+        )
+        connection.executemany("INSERT INTO model_version_tags (name, version, key, value) VALUES ('learner', 1, ?, ?)", tags.items())
+        connection.execute("INSERT INTO registered_model_aliases (name, version, alias) VALUES ('learner', 1, 'champion')")
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -132,3 +153,49 @@ def test_a_workspace_that_cannot_be_used_is_one_line(tmp_path: Path, capsys: pyt
     (tmp_path / "file").touch()
     assert main(["rounds", "--workspace", str(tmp_path / "file")]) == 2
     assert "--workspace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage" * 1000, 5000])
+def test_a_registry_that_is_gone_or_damaged_is_said_and_no_champion_of_none(
+    base: RoundRecord, content: bytes | int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status"]) == 0
+    assert "learner/1" in capsys.readouterr().out
+    whole = store.DATABASE.read_bytes()
+    store.DATABASE.unlink()
+    if content is not None:
+        store.DATABASE.write_bytes(whole[:content] if isinstance(content, int) else content)
+    for words in (["status"], ["rounds"], ["rounds", "--json"], ["bootstrap"]):
+        assert main(words) == 1
+        said = capsys.readouterr()
+        assert "mlruns/mlflow.db" in said.err
+        assert "None" not in said.out
+
+
+def test_before_the_bootstrap_is_over_there_is_no_champion_and_no_error(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["champion"] is None
+    store.DATABASE.parent.mkdir()
+    store.DATABASE.write_bytes(b"garbage" * 1000)
+    assert main(["status"]) == 1
+    with journal.lock(0):  # MLflow's file may be half made
+        assert main(["status"]) == 0
+
+
+def test_a_bootstrap_that_is_over_looks_whether_its_ledgers_still_are(base: RoundRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LedgerError, match="champion critic"):
+        bootstrap.bootstrap.fn(RoundConfig())
+    monkeypatch.setattr("tasks.register.champion", lambda role: role)
+    with pytest.raises(ArtifactError, match=r"data\.dvc is missing"):
+        bootstrap.bootstrap.fn(RoundConfig())
+    version.snapshot()
+    bootstrap.bootstrap.fn(RoundConfig())
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 4711"), OSError("No username set in the environment")])
+def test_whoever_has_no_name_is_called_by_number(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", fail)
+    assert keeping.user() == f"uid-{os.getuid()}"

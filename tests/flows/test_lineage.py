@@ -232,3 +232,14 @@ def test_a_comparison_survives_a_rollback(history: History) -> None:
     assert compare.compare("learner/1", "learner/3") == before
     with pytest.raises(DataError, match="no learner"):
         compare.compare("critic/1", "learner/1")
+
+
+def test_no_reason_is_markup_or_moves_the_cursor(history: History) -> None:
+    from rich.console import Console
+
+    rollback.rollback("learner/1", "x \\[/foo] [red]y\x1b[2J", "tester")
+    console = Console(width=200, no_color=True)
+    with console.capture() as shown:
+        console.print(lineage.tree(lineage.lineage("learner/1")))
+    assert "x \\[/foo] [red]y\\x1b[2J" in shown.get()
+    assert "\x1b" not in shown.get()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows import rollback
+from flows.cli import main
 from superalign import journal
 from superalign.errors import ArtifactError, BusyError, DataError, LedgerError, PolicyError
 from superalign.policy import folder_md5
@@ -206,3 +207,60 @@ def test_a_workspace_that_was_moved_goes_on(
     assert store.client().get_run(run).info.artifact_uri == f"mlruns/artifacts/{run}/artifacts"
     assert Path(store.client().download_artifacts(run, "config.json")).read_text() == "{}"
     assert not old.exists()
+
+
+def damage_list() -> Path:
+    rollback.RECORD.write_bytes(b"\xff")
+    return rollback.RECORD
+
+
+def damage_record() -> Path:
+    change = journal.Change(before="learner/3")
+    journal.RoundRecord(round=2, parent=1, recipe="default", config={}, code="", status="finished", learner=change, critic=change).save()
+    journal.path(2).write_text("{")
+    return journal.path(2)
+
+
+@pytest.mark.parametrize("damage", [damage_list, damage_record])
+def test_nothing_moves_where_a_rollback_cannot_be_noted(history: list[Registered], damage: Callable[[], Path]) -> None:
+    before, damaged = state(), damage()
+    with pytest.raises(ArtifactError, match=damaged.name):
+        back("learner/1")
+    assert state() == before
+    assert not rollback.JOURNAL.exists()
+    assert not version.BESIDE.exists()
+
+
+@pytest.mark.parametrize("damage", [damage_list, damage_record])
+def test_what_mends_runs_while_a_rollback_cannot_be_completed(
+    history: list[Registered], damage: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(rollback, "_give_up", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            back("learner/1")
+    damaged = damage()
+    assert main(["rounds"]) == 1
+    assert damaged.name in capsys.readouterr().err
+    assert rollback.JOURNAL.exists()
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == ""
+    if damage is damage_record:
+        assert main(["repair", str(damaged)]) == 0
+    else:
+        damaged.unlink()
+    assert main(["rounds"]) == 0
+    assert [done.after.learner for done in rollback.history()] == ["learner/1"]
+    assert not rollback.JOURNAL.exists()
+
+
+def interrupt(plan: rollback.Rollback) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_rollback_without_the_registry_says_where_it_comes_from(history: list[Registered]) -> None:
+    change = journal.Change(before="learner/1")
+    journal.RoundRecord(round=0, parent=None, recipe="default", config={}, code="", status="finished", learner=change, critic=change).save()
+    store.DATABASE.unlink()
+    with pytest.raises(LedgerError, match=r"mlruns back from a backup"):
+        back("learner/1")

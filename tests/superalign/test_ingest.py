@@ -229,3 +229,31 @@ def test_a_byte_order_mark_is_no_part_of_the_data(workspace: Path) -> None:
     Path("team.csv").write_bytes(b"\xef\xbb\xbfprompt\n1+1=\n")
     Path("team.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "1+1="}\n')
     assert [row.prompt for name in ("team.csv", "team.jsonl") for row in read(name, "queries", TASK)] == ["1+1=", "1+1="]
+
+
+FAR = pa.array([2**31 - 1], pa.int32()).cast(pa.date32())
+STRANGE = {
+    "date": FAR,
+    "timestamp": pa.array([2**62], pa.timestamp("ms")),
+    "zone": pa.array([0], pa.timestamp("us", "Foo/Bar")),
+    "duration": pa.array([2**62], pa.duration("s")),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_parquet_column_that_is_passed_over_is_not_even_converted(workspace: Path, kind: str) -> None:
+    pq.write_table(pa.table({"prompt": ["1+1="], kind: STRANGE[kind]}), "team.parquet")
+    assert [row.prompt for row in read("team.parquet", "queries", TASK)] == ["1+1="]
+
+
+def test_a_parquet_file_without_the_column_is_told_those_it_has(workspace: Path) -> None:
+    pq.write_table(pa.table({"question": ["1+1="], "date": FAR}), "team.parquet")
+    with pytest.raises(DataError, match=r"there is no `prompt`; found \['date', 'question'\]"):
+        list(read("team.parquet", "queries", TASK))
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_parquet_value_that_python_cannot_hold_is_said_with_its_file_and_row_group(workspace: Path, kind: str) -> None:
+    pq.write_table(pa.table({"prompt": STRANGE[kind]}), "team.parquet")
+    with pytest.raises(DataError, match=r"team\.parquet cannot be read: row group 0"):
+        list(read("team.parquet", "queries", TASK))

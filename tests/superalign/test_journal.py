@@ -82,3 +82,15 @@ def test_a_rollback_of_data_takes_the_head_and_the_line_with_it(workspace: Path)
     record(4, journal.head())
     assert [entry.round for entry in journal.line(journal.head())] == [0, 1, 4]
     assert [entry.round for entry in journal.rounds()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["0000-old", "0001 (copy)", "\u0660\u0660\u0660\u0661", "1" * 250])
+def test_what_is_not_named_as_a_round_is_none(workspace: Path, name: str) -> None:
+    record(0, None)
+    Path(f"data/rounds/{name}").mkdir()
+    (journal.ROUNDS / name).mkdir()
+    for path in (journal.ROUNDS / f"{name}.json", journal.ROUNDS / name / "record.json"):
+        path.write_text("{}")
+    assert [entry.round for entry in journal.rounds()] == [0]
+    assert journal.head() == 0
+    assert not journal.restore(journal.ROUNDS / f"{name}.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from superalign.errors import DataError
+from superalign.errors import ArtifactError, DataError
 from superalign.oversight.exchange import export, load
 from superalign.oversight.review import Answer, Review, person, reviews
 from superalign.records import Label
@@ -244,3 +245,40 @@ def test_no_exported_text_is_run_as_a_formula(review: Review) -> None:
 def test_labels_of_people_fit_the_record(review: Review) -> None:
     review.answer(person("ada", IDS[0], verdict=True))
     assert all(Label.model_validate(row.model_dump()) == row for row in review.labels(ASKED))
+
+
+@pytest.mark.parametrize("text", ["", '{"opened": 1, "questio', "[]", "{}", '{"opened": 1, "questions": [{"id": "x"}]}', "\udcff"])
+def test_a_damaged_queue_is_named_and_put_again_once_it_is_gone(review: Review, text: str) -> None:
+    review.answer(person("ada", IDS[0], verdict=True))
+    review.queue.write_bytes(text.encode(errors="surrogateescape"))
+    for ask in (review.open_questions, lambda: review.wait(0), lambda: review.ask(ASKED)):
+        with pytest.raises(ArtifactError, match=r"0001/queue\.json is not a readable review queue"):
+            ask()
+    review.queue.unlink()
+    review.ask(ASKED)
+    assert len(review.open_questions()) == 5
+
+
+@pytest.mark.parametrize("step", ["9" * 5000, "9" * 23, "10001"])
+def test_a_step_that_no_answer_can_have_is_a_problem_of_its_row(review: Review, step: str) -> None:
+    fill(Path("a.csv"), {"id": IDS[0], "verdict": "wrong", "step": step}, {"id": IDS[1], "verdict": "wrong", "step": "10000"})
+    found = load(review, Path("a.csv"), "ada")
+    assert (found.added, len(found.problems)) == (1, 1)
+    assert "step" in found.problems[0]
+    assert len(found.problems[0]) < 300
+
+
+def test_an_export_destroys_nothing_and_leaves_nothing_half(review: Review) -> None:
+    export(review, Path("queue.csv"))
+    Path("queue.csv").write_text("filled in")
+    with pytest.raises(DataError, match="there already"):
+        export(review, Path("queue.csv"))
+    assert Path("queue.csv").read_text() == "filled in"
+    with pytest.raises(DataError, match="cannot be written"):
+        export(review, Path("nowhere/queue.csv"))
+    assert not list(Path().glob(".queue*"))
+
+
+def test_a_folder_that_is_named_like_no_round_is_no_queue(review: Review) -> None:
+    shutil.copytree(review.folder, review.folder.with_name("0001-old"))
+    assert [queue.folder.name for queue in reviews()] == ["0001"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from superalign.errors import DataError, LedgerError, PolicyError
+from superalign.journal import Change, RoundRecord
 from superalign.policy import folder_md5
 from tasks import register, store, track
 from tasks.register import Provenance
@@ -127,7 +128,7 @@ def test_asking_imports_no_ledgers_library(run: str, toy: Toy) -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
-@pytest.mark.parametrize("name", ["learner", "learner/x", "learner/-1", "teacher/1", ""])
+@pytest.mark.parametrize("name", ["learner", "learner/x", "learner/-1", "teacher/1", "", "learner/\u0663", f"learner/{'9' * 5000}"])
 def test_a_name_that_is_no_version_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="learner/2"):
         register.parse(name)
@@ -139,3 +140,15 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(run: str, to
     register.register(toy("learner", 1), run, FIRST)
     with pytest.raises(DataError, match="versions 1 to 1"):
         register.version("learner", 2)
+
+
+def test_where_rounds_are_finished_an_empty_registry_is_a_lost_one(ledgers: Path) -> None:
+    change = Change(before="learner/1")
+    record = RoundRecord(round=0, parent=None, recipe="default", config={}, code="", learner=change, critic=change).save()
+    with pytest.raises(LedgerError, match="superalign bootstrap"):
+        register.champion("learner")
+    record.model_copy(update={"status": "finished"}).save()
+    with pytest.raises(LedgerError, match=r"mlruns/mlflow\.db.*from a backup"):
+        register.champion("learner")
+    with pytest.raises(LedgerError, match=r"mlruns/mlflow\.db.*from a backup"):
+        register.version("learner", 1)

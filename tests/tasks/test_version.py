@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from superalign.artifacts import Artifact, md5_of
 from superalign.errors import ArtifactError, LedgerError
+from superalign.journal import Change, RoundRecord
 from superalign.records import Query
 from tasks import version
 from tests.ledgers import write_queries
@@ -203,3 +205,28 @@ def test_recording_needs_no_git_and_says_nothing(workspace: Path, repository: bo
     )
     assert done.stdout == ""
     assert not version.unversioned()
+
+
+def test_a_pointer_that_is_lost_or_unreadable_is_said_with_what_brings_it_back(states: tuple[str, str]) -> None:
+    change = Change(before="learner/1")
+    RoundRecord(round=0, parent=None, recipe="default", config={}, code="", status="finished", learner=change, critic=change).save()
+    for damage in (lambda: version.POINTER.write_bytes(b"outs:\n- md5: \xff.dir\n"), version.POINTER.unlink):
+        damage()
+        with pytest.raises(ArtifactError, match="dvc add data"):
+            version.current()
+    assert version.snapshot() == states[1]
+
+
+@pytest.mark.parametrize("path", ["../stolen", "a/../../stolen", "/stolen", ""])
+def test_a_state_that_names_files_outside_of_data_is_refused(workspace: Path, path: str) -> None:
+    version.initialise()
+    held = write_queries("data/seed/queries.parquet", 0)
+    version.snapshot()
+    listing = json.dumps([{"md5": held.md5, "relpath": path}]).encode()
+    md5 = hashlib.md5(listing, usedforsecurity=False).hexdigest() + ".dir"
+    (version.cache() / md5[:2]).mkdir(parents=True, exist_ok=True)
+    (version.cache() / md5[:2] / md5[2:]).write_bytes(listing)
+    before = bytes_of()
+    with pytest.raises(ArtifactError, match="outside of data/"):
+        version.restore(md5)
+    assert bytes_of() == before
