@@ -80,7 +80,7 @@ def critique(task: Task, queries: Artifact, responses: Artifact, folder: str) ->
     """What both critics say; the generative one writes what an echo tells it."""
     asked = {query.id: query for query in queries.records(Query)}
     pairs = [(asked[response.query], response) for response in responses.records(Response)]
-    engine = EchoConfig(script=((r"[02468] ?\?$", " right"), ("", " right"))).build(Policy(role="critic", path="none", md5="0"))
+    engine = EchoConfig(script=(("", " a: 2?1+1+0=2 right"),)).build(Policy(role="critic", path="none", md5="0"))
     critics = (GenerativeConfig().build(task, engine, "0"), ConsistencyConfig().build(task))
     return Artifact.write(f"{folder}/critiques.parquet", Critique, [row for critic in critics for row in critic.critique(pairs)])
 
@@ -97,7 +97,7 @@ def play(task: Task, given: dict[str, Artifact], number: int, past: tuple[Past, 
     said: dict[str, Any] = {"queries": queries, "responses": responses, "critiques": critiques}
     with patch.object(ArithmeticConfig, "truth", TRUTH):
         labels = oversee.fn(oversight=OversightConfig(), rng_seed=0, **said, **common)
-    for curator in (MajorityConfig(), BestVsWorstConfig()):
+    for curator in (MajorityConfig(), BestVsWorstConfig(solved=1)):
         examples = curate.fn(
             curator=curator,
             demonstrations=given["demonstrations"],
