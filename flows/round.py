@@ -76,10 +76,9 @@ def make_data(progress: Progress) -> Validated:
         rng_seed=seed,
         **asked,
     )
-    previous = progress.past[-1] if progress.past else None
     fingerprints = record.inputs["fingerprints"]
     fit: Validated = progress.run(
-        validate, validation=config.validation, fingerprints=fingerprints, examples=examples, previous=previous, **asked
+        validate, validation=config.validation, fingerprints=fingerprints, examples=examples, past=progress.past, **asked
     )
     return fit
 

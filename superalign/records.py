@@ -186,7 +186,7 @@ class Quarantined(Example):
     row: int = Field(ge=0)
     """Its row among the curated examples."""
     reason: str
-    """The first fault found in it, for example ``contaminated``: a key of ``superalign.validation.rows.FAULTS``."""
+    """The first fault found in it, for example ``contaminated``: a key of ``superalign.validation.rows.REASONS``."""
 
 
 def example_id(prompt: str, chosen: str, rejected: str | None = None) -> str:
@@ -256,6 +256,12 @@ class Verdict(Record):
     """What was measured; None where it could not be."""
     limit: float | None
     """What it was held against."""
+    baseline: float | None = None
+    """What it was before, where that was measured."""
+    low: float | None = None
+    """Lower end of the value's 95 % interval, where it is an estimate."""
+    high: float | None = None
+    """Upper end."""
     detail: str = ""
     """Interval, unit, and what the value means, in words."""
 

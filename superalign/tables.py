@@ -7,7 +7,9 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,61 +19,85 @@ import pyarrow.parquet as pq
 from superalign.errors import DataError
 
 MOST_BYTES = 1 << 30
-"""Size of a file, unpacked."""
+"""Size of a file, unpacked, where the caller gives no limits."""
 LONGEST_LINE = 1 << 22
-"""Bytes of a line."""
+"""Bytes of a line, where the caller gives no limits."""
 COLUMNS = frozenset({"prompt", "completion", "messages", "chosen", "rejected"})
-"""Columns whose values are read of a Parquet file; of the others a row has the names alone."""
-SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+"""Columns whose values are read of a Parquet file, where the caller names none."""
+DAMAGED = "if it is damaged or cut off, fetch or write it again"
+SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 
 Row = dict[str, Any] | str
 """A row's fields, or what is wrong with it."""
 
 
-def rows(path: str) -> Iterator[tuple[int, Row]]:
-    """The rows of a file with their numbers, the first being 1.
+@dataclass(frozen=True)
+class Limits:
+    """What a file may ask of memory and patience."""
+
+    file: int
+    """Bytes of the file, unpacked."""
+    line: int
+    """Bytes of a line, and characters of a cell."""
+
+
+def rows(path: str, limits: Limits | None = None, wanted: Callable[[str], object] = COLUMNS.__contains__) -> Iterator[tuple[int, Row]]:
+    """The rows of a file with their numbers, the first being 1; those of JSONL are its lines, blank ones counted and passed over.
+
+    Args:
+        path: Of one of ``SUFFIXES``.
+        limits: What to refuse a file for.
+        wanted: Whether a column's values are read of a Parquet file; of the others a row has the names alone.
 
     Raises:
         DataError: The file as a whole cannot be read.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise DataError(f"{path} {'is not a regular file' if file.exists() else 'does not exist'}")
-    if file.stat().st_size > MOST_BYTES:
-        raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB; add it in parts")
+    number, limits = 0, limits or Limits(MOST_BYTES, LONGEST_LINE)
     try:
-        if path.endswith(".parquet"):
-            yield from _parquet(file)
-        elif path.endswith(".csv"):
-            with file.open("rb") as stream:
-                yield from _csv(path, stream)
-        elif path.endswith(".jsonl"):
-            with file.open("rb") as stream:
-                yield from _jsonl(path, stream)
-        elif path.endswith(".jsonl.gz"):
-            with gzip.open(file) as unpacked:
-                yield from _jsonl(path, cast(IO[bytes], unpacked))
-        else:
+        file = Path(path)
+        if not file.is_file():
+            raise DataError(f"{path} {'is not a regular file' if file.exists() else 'does not exist'}; give the path of a file")
+        if not path.endswith(SUFFIXES):
             raise DataError(f"{path} is of no known format; its name may end in {', '.join(SUFFIXES)}")
+        if file.stat().st_size > limits.file:
+            raise DataError(f"{path} is larger than {limits.file >> 20} MiB; give it in parts")
+        if path.endswith(".parquet"):
+            yield from _parquet(file, limits, wanted)
+            return
+        with gzip.open(file) if path.endswith(".gz") else file.open("rb") as stream:
+            for number, row in (_csv if ".csv" in path[-7:] else _jsonl)(path, cast(IO[bytes], stream), limits):
+                yield number, row
     except (pa.ArrowException, csv.Error, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        place = f" after row {number}" if number else ""
+        raise DataError(f"{path} cannot be read{place}: {error}; {DAMAGED}") from error
 
 
-def _lines(path: str, stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a stream; one that is too long comes as its beginning."""
-    total = 0
-    while line := stream.readline(LONGEST_LINE + 1):
-        total += len(line)
-        if total > MOST_BYTES:
-            raise DataError(f"{path} unpacks to more than {MOST_BYTES >> 20} MiB; add it in parts")
-        if len(line) > LONGEST_LINE:
-            raise DataError(f"{path} has a line of more than {LONGEST_LINE >> 20} MiB")
-        yield line.removeprefix(codecs.BOM_UTF8) if total == len(line) else line
+def _lines(path: str, stream: IO[bytes], limits: Limits) -> Iterator[bytes]:
+    """The lines of a stream, none of which is ever held beyond the limit."""
+    total = number = 0
+    while line := stream.readline(limits.line + 1):
+        number, total = number + 1, total + len(line)
+        if len(line) > limits.line:
+            size = _length(stream, line, limits.file)
+            raise DataError(
+                f"{path} has a line of more than {limits.line >> 20} MiB: line {number} has {size} bytes; mend it or leave it out"
+            )
+        if total > limits.file:
+            raise DataError(f"{path} unpacks to more than {limits.file >> 20} MiB, at line {number}; give it in parts")
+        yield line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
-def _jsonl(path: str, stream: IO[bytes]) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(_lines(path, stream), 1):
-        if line.strip():
+def _length(stream: IO[bytes], line: bytes, most: int) -> str:
+    """Bytes of the line that begins with ``line``, as far as is worth counting."""
+    size = len(line)
+    while not line.endswith(b"\n") and size <= most and (line := stream.readline(1 << 20)):
+        size += len(line)
+    return f"{size}" if size <= most else f"more than {most}"
+
+
+def _jsonl(path: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(_lines(path, stream, limits), 1):
+        if not line.isspace():
             yield number, _object(line)
 
 
@@ -85,9 +111,11 @@ def _object(line: bytes) -> Row:
     return row if isinstance(row, dict) else f"not an object but {line[:40].decode(errors='replace').strip()}"
 
 
-def _csv(path: str, stream: IO[bytes]) -> Iterator[tuple[int, Row]]:
+def _csv(path: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row]]:
     """Rows of text. Bytes that are not UTF-8 become lone surrogates, which no text may hold."""
-    reader = csv.DictReader((line.decode(errors="surrogateescape") for line in _lines(path, stream)), strict=True)
+    csv.field_size_limit(limits.line)
+    reader = csv.DictReader((line.decode(errors="surrogateescape") for line in _lines(path, stream, limits)), strict=True)
+    _distinct(path, reader.fieldnames or ())
     for number, row in enumerate(reader, 1):
         yield (
             number,
@@ -101,31 +129,48 @@ def _width(row: dict[Any, Any]) -> int:
     return sum(value is not None for name, value in row.items() if name is not None) + len(row.get(None, ()))
 
 
-def _parquet(file: Path) -> Iterator[tuple[int, Row]]:
+def _distinct(path: str, names: Iterable[str]) -> None:
+    """Refuses two columns of one name, of which one would hide the other."""
+    name, count = next(iter(Counter(names).most_common(1)), ("", 0))
+    if count > 1:
+        raise DataError(f"{path} has {count} columns called {name!a}; rename or drop all but one")
+
+
+def _parquet(file: Path, limits: Limits, wanted: Callable[[str], object]) -> Iterator[tuple[int, Row]]:
     """Rows of the columns in use: what is passed over is not even converted, for it may hold what Python has no value for."""
     number, place = 0, "its schema"
     try:
-        with pq.ParquetFile(file) as table:
+        with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as table:  # else whole row groups are held
             groups = range(table.metadata.num_row_groups)
             size = sum(table.metadata.row_group(group).total_byte_size for group in groups)
             names = table.schema_arrow.names
-            used, others = [name for name in names if name in COLUMNS], {name: None for name in names if name not in COLUMNS}
-            for group in groups if size <= MOST_BYTES else ():
+            _distinct(str(file), names)
+            used = [name for name in names if wanted(name)]
+            others = dict.fromkeys(names)
+            for group in groups if size <= limits.file else ():
                 place = f"row group {group}"
                 for batch in table.iter_batches(128, row_groups=[group], columns=used):
                     for row in _cells(batch):
                         number += 1
                         yield number, row if isinstance(row, str) else others | row
-    except (ValueError, OverflowError, LookupError) as error:
-        raise DataError(f"{file} cannot be read: {place}, after row {number}: {error}") from error
-    if size > MOST_BYTES:
-        raise DataError(f"{file} unpacks to more than {MOST_BYTES >> 20} MiB; add it in parts")
+    except DataError:
+        raise
+    except (pa.ArrowException, ValueError, OverflowError, LookupError, OSError) as error:
+        raise DataError(f"{file} cannot be read: {place}, after row {number}: {error}; {DAMAGED}") from error
+    if size > limits.file:
+        raise DataError(f"{file} unpacks to more than {limits.file >> 20} MiB; give it in parts")
 
 
 def _cells(batch: Any) -> Iterable[Row]:
-    """A batch's rows, one by one where a text of them is not UTF-8."""
-    for index in range(batch.num_rows):
-        try:
-            yield batch.slice(index, 1).to_pylist()[0]
-        except UnicodeDecodeError as error:
-            yield f"not UTF-8: {error.reason} at byte {error.start}"
+    """A batch's rows; one by one where a text of them is not UTF-8."""
+    try:
+        return cast(Iterable[Row], batch.to_pylist())
+    except UnicodeDecodeError:
+        return [_cell(batch.slice(index, 1)) for index in range(batch.num_rows)]
+
+
+def _cell(batch: Any) -> Row:
+    try:
+        return cast(Row, batch.to_pylist()[0])
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: {error.reason} at byte {error.start}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from superalign.artifacts import Artifact
 from superalign.plugins import DomainConfig
 from superalign.records import Example, Fingerprint, Query
-from superalign.validation.contamination import fingerprint
+from superalign.validation.duplicates.contamination import fingerprint
 
 
 def seed(domain: DomainConfig, folder: str = "data") -> dict[str, Artifact]:

@@ -1,14 +1,15 @@
-"""Stage validate: examples -> those fit to train on, judged by Great Expectations, with Data Docs. The only file that imports it."""
+"""Stage validate: examples -> those fit to train on, judged by Great Expectations, with Data Docs."""
 
 from __future__ import annotations
 
-import html
 import os
+import re
 import shutil
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,45 +17,82 @@ import pyarrow.parquet as pq
 from superalign.artifacts import Artifact, schema
 from superalign.domains import Task
 from superalign.plugins import DomainConfig
-from superalign.records import Example, Quarantined, Verdict
-from superalign.validation import ValidationConfig
-from superalign.validation.checks import Check, check_collapse, check_examples, check_queries
-from superalign.validation.collapse import compare
-from superalign.validation.contamination import contaminated
+from superalign.records import Example, Quarantined, Query, Response, Verdict
+from superalign.validation import Drops, ValidationConfig, duplicates
+from superalign.validation.checks import Check, at_most, check_examples, severity
+from superalign.validation.collapse.history import look_back
+from superalign.validation.collapse.units import Side, hashed
+from superalign.validation.duplicates.contamination import contaminated
+from superalign.validation.files.texts import Stored, held
 from superalign.validation.rows import faults
+from superalign.validation.rows.sanity import blank
 from tasks.stage import Past, Validated, stage
 
 HELD_OUT = "held_out"
 """Column beside those of ``Example``: whether the prompt is a held-out problem."""
+CATEGORY = "category"
+"""Column beside those of ``Response``: the category of its query, null where the round has no such query."""
 
-LAWS: dict[str, tuple[str, dict[str, Any]]] = {
-    "columns are those of an example": ("ExpectTableColumnsToMatchOrderedList", {"column_list": [*schema(Example).names, HELD_OUT]}),
-    "prompt is there": ("ExpectColumnValuesToNotBeNull", {"column": "prompt"}),
-    "chosen is there": ("ExpectColumnValuesToNotBeNull", {"column": "chosen"}),
-    "category is there": ("ExpectColumnValuesToNotBeNull", {"column": "category"}),
-    "source is there": ("ExpectColumnValuesToNotBeNull", {"column": "source"}),
-    "prompt is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "prompt", "regex": r"\S"}),
-    "chosen is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "chosen", "regex": r"\S"}),
-    "rejected is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "rejected", "regex": r"\S"}),
-    "chosen_score is in [0, 1]": ("ExpectColumnValuesToBeBetween", {"column": "chosen_score", "min_value": 0, "max_value": 1}),
-    "rejected_score is in [0, 1]": ("ExpectColumnValuesToBeBetween", {"column": "rejected_score", "min_value": 0, "max_value": 1}),
-    "weight is at least 1": ("ExpectColumnValuesToBeBetween", {"column": "weight", "min_value": 1}),
-    "ids are unique": ("ExpectColumnValuesToBeUnique", {"column": "id"}),
-    "no example is there twice": (
-        "ExpectCompoundColumnsToBeUnique",
-        {"column_list": ["prompt", "chosen", "rejected"], "ignore_row_if": "never"},
-    ),
-    "chosen differs from rejected": (
-        "ExpectSelectColumnValuesToBeUniqueWithinRecord",
-        {"column_list": ["chosen", "rejected"], "ignore_row_if": "any_value_is_missing"},
-    ),
-    "chosen scores above rejected": (
-        "ExpectColumnPairValuesAToBeGreaterThanB",
-        {"column_A": "chosen_score", "column_B": "rejected_score", "ignore_row_if": "either_value_is_missing"},
-    ),
-    "no prompt is a held-out problem": ("ExpectColumnValuesToBeInSet", {"column": HELD_OUT, "value_set": [False]}),
+LAWS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+    "queries": {
+        "columns are those of a query": ("ExpectTableColumnsToMatchOrderedList", {"column_list": schema(Query).names}),
+        "query's prompt is there": ("ExpectColumnValuesToNotBeNull", {"column": "prompt"}),
+        "query's prompt is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "prompt", "regex": r"\S"}),
+        "query's category is there": ("ExpectColumnValuesToNotBeNull", {"column": "category"}),
+        "query's category is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "category", "regex": r"\S"}),
+        "ids of queries are unique": ("ExpectColumnValuesToBeUnique", {"column": "id"}),
+    },
+    "responses": {
+        "columns are those of a response": ("ExpectTableColumnsToMatchOrderedList", {"column_list": [*schema(Response).names, CATEGORY]}),
+        "response's text is there": ("ExpectColumnValuesToNotBeNull", {"column": "text"}),
+        "response answers a query of the round": ("ExpectColumnValuesToNotBeNull", {"column": CATEGORY}),
+        "finished is there": ("ExpectColumnValuesToNotBeNull", {"column": "finished"}),
+        "finished is a bool": ("ExpectColumnValuesToBeOfType", {"column": "finished", "type_": "bool"}),
+        "num_tokens is at least 0": ("ExpectColumnValuesToBeBetween", {"column": "num_tokens", "min_value": 0}),
+        "mean_logprob is at most 0": ("ExpectColumnValuesToBeBetween", {"column": "mean_logprob", "max_value": 0}),
+        "policy is an md5": ("ExpectColumnValuesToMatchRegex", {"column": "policy", "regex": r"^[0-9a-f]{32}$"}),
+        "ids of responses are unique": ("ExpectColumnValuesToBeUnique", {"column": "id"}),
+        "no sample of a query is there twice": (
+            "ExpectCompoundColumnsToBeUnique",
+            {"column_list": ["query", "sample"], "ignore_row_if": "never"},
+        ),
+    },
+    "examples": {
+        "columns are those of an example": ("ExpectTableColumnsToMatchOrderedList", {"column_list": [*schema(Example).names, HELD_OUT]}),
+        "prompt is there": ("ExpectColumnValuesToNotBeNull", {"column": "prompt"}),
+        "chosen is there": ("ExpectColumnValuesToNotBeNull", {"column": "chosen"}),
+        "category is there": ("ExpectColumnValuesToNotBeNull", {"column": "category"}),
+        "source is there": ("ExpectColumnValuesToNotBeNull", {"column": "source"}),
+        "prompt is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "prompt", "regex": r"\S"}),
+        "chosen is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "chosen", "regex": r"\S"}),
+        "rejected is not blank": ("ExpectColumnValuesToMatchRegex", {"column": "rejected", "regex": r"\S"}),
+        "chosen_score is in [0, 1]": ("ExpectColumnValuesToBeBetween", {"column": "chosen_score", "min_value": 0, "max_value": 1}),
+        "rejected_score is in [0, 1]": ("ExpectColumnValuesToBeBetween", {"column": "rejected_score", "min_value": 0, "max_value": 1}),
+        "weight is at least 1": ("ExpectColumnValuesToBeBetween", {"column": "weight", "min_value": 1}),
+        "ids are unique": ("ExpectColumnValuesToBeUnique", {"column": "id"}),
+        "no example is there twice": (
+            "ExpectCompoundColumnsToBeUnique",
+            {"column_list": ["prompt", "chosen", "rejected"], "ignore_row_if": "never"},
+        ),
+        "chosen differs from rejected": (
+            "ExpectSelectColumnValuesToBeUniqueWithinRecord",
+            {"column_list": ["chosen", "rejected"], "ignore_row_if": "any_value_is_missing"},
+        ),
+        "chosen scores above rejected": (
+            "ExpectColumnPairValuesAToBeGreaterThanB",
+            {"column_A": "chosen_score", "column_B": "rejected_score", "ignore_row_if": "either_value_is_missing"},
+        ),
+        "no prompt is a held-out problem": ("ExpectColumnValuesToBeInSet", {"column": HELD_OUT, "value_set": [False]}),
+    },
 }
-"""What holds for every example that is trained on: the expectation that says so, and its arguments."""
+"""By kind of record what holds for every row: the expectation that says so, and its arguments."""
+
+MEASURES: dict[str, tuple[str, ...]] = {
+    "queries": ("near_duplicates",),
+    "responses": (*Drops.model_fields, "coverage", "support", "trend", "early_warning"),
+    "examples": ("examples", "quarantined", "balance", "fresh"),
+}
+"""By kind of record what is measured of all rows together: the checks that a round may have."""
 
 
 @stage
@@ -66,140 +104,77 @@ def validate(
     queries: Artifact,
     responses: Artifact,
     examples: Artifact,
-    previous: Past | None,
+    past: tuple[Past, ...],
     folder: str,
 ) -> Validated:
-    """Quarantines what may not be trained on, then judges what is left, and the responses against the earlier round."""
+    """Quarantines what may not be trained on, then judges what is left, and the responses against the earlier rounds (oldest first)."""
     task, digests = domain.build(), {row["digest"] for row in fingerprints.read()}
-    curated, asked = _table(examples), _table(queries, "id", "prompt", "category")
-    answers = _answers(responses, asked)
+    curated, asked, answers = _table(examples), _table(queries), _answers(responses, queries)
     cut_off = set(answers.filter(pc.invert(answers["finished"]))["id"].to_pylist())
     found = faults(curated, contaminated(curated["prompt"].to_pylist(), task.normalise, digests), cut_off)
     fit = Artifact.write(f"{folder}/validated.parquet", Example, _fit(curated, found))
     quarantine = Artifact.write(f"{folder}/quarantine.parquet", Quarantined, _unfit(curated, found))
     kept = _table(fit)
-    earlier = _answers(previous.responses, _table(previous.queries, "id", "category")) if previous else None
-    checks = [
-        *check_examples(validation, found, kept["category"].to_pylist(), _shown(kept)),
-        *check_queries(validation, asked["prompt"].to_pylist()),
-        *check_collapse(validation, compare(answers, earlier, task.final), first=earlier is None),
-    ]
+    earlier = [_side(one.responses, _answers(one.responses, one.queries)) for one in past[-validation.history :]]
+    checks = {
+        "queries": [_near_duplicates(validation, asked["prompt"].to_pylist())],
+        "responses": look_back(validation, _side(responses, answers), earlier, task.final).checks,
+        "examples": check_examples(validation, found, kept["category"].to_pylist(), _shown(kept)),
+    }
     docs = Path(".superalign/rounds") / Path(folder).name / "docs"
-    verdicts = judge(_marked(kept, task, digests), checks, docs)
-    critical = [verdict for verdict in verdicts if verdict.severity == "critical"]
+    shutil.rmtree(docs, ignore_errors=True)
+    verdicts = judge(validation, {"queries": asked, "responses": answers, "examples": _marked(kept, task, digests)}, checks, docs)
     return Validated(
         artifact=fit,
         quarantine=quarantine,
-        fit=all(verdict.passed for verdict in critical),
+        fit=all(verdict.passed for verdict in verdicts if verdict.severity == "critical"),
         verdicts=tuple(verdicts),
         docs=(docs / "index.html").as_posix(),
     )
 
 
-def judge(examples: pa.Table, checks: Sequence[Check], docs: Path) -> list[Verdict]:
-    """Great Expectations' verdict on the examples and on each check; a site of Data Docs in the folder ``docs``."""
+def judge(config: ValidationConfig, tables: Mapping[str, pa.Table], checks: Mapping[str, Sequence[Check]], docs: Path) -> list[Verdict]:
+    """Great Expectations' verdict on the rows of each kind of record and on its checks; a site of Data Docs in the folder ``docs``."""
+    expectations, verdicts = _expectations(), []
+    site = expectations.open_site(docs)
+    for kind, table in tables.items():
+        measures = {name: severity(config, name) for name in MEASURES[kind]}
+        verdicts += expectations.judge(site, kind, table.to_pandas(), LAWS[kind], checks[kind], measures)
+    return verdicts
+
+
+def publish(checks: Sequence[Check], title: str, folder: Path) -> Path:
+    """Writes the checks of a file as a site of Data Docs; its index page. Whatever else lies in ``folder`` stays."""
+    expectations = _expectations()
+    # The suite's name is a file's name among the pages.
+    name = re.sub(r"[^\w.-]+", "-", title).strip(".-") or "checks"
+    expectations.judge(expectations.open_site(folder), name, pa.table({}).to_pandas(), {}, checks, {})
+    return folder / "index.html"
+
+
+def _expectations() -> Any:
+    """The module that imports Great Expectations, which takes seconds."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
-    import pandas as pd
+    from tasks import expectations
 
-    shutil.rmtree(docs, ignore_errors=True)
-    context = gx.get_context(mode="ephemeral", project_config=_project(docs))
-    judged = [check for check in checks if check.judged]
-    measures = pd.DataFrame([{check.name: check.value for check in judged}])
-    results = [*_run(context, "examples", examples.to_pandas(), _rows()), *_run(context, "measures", measures, _limits(judged))]
-    known = {check.name: check for check in judged}
-    return [*(_verdict(result, known) for result in results), *(_unjudged(check) for check in checks if not check.judged)]
+    return expectations
 
 
-def _project(docs: Path) -> Any:
-    """A context that keeps nothing but its pages, and draws no progress bars."""
-    from great_expectations.data_context.types import base
-
-    return base.DataContextConfig(
-        store_backend_defaults=base.InMemoryStoreBackendDefaults(),
-        data_docs_sites={
-            "round": {
-                "class_name": "SiteBuilder",
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-                "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())},
-            }
-        },
-        progress_bars=base.ProgressBarsConfig(globally=False),
-        analytics_enabled=False,
+def _side(responses: Artifact, answers: pa.Table) -> Side:
+    """A round's responses, ready to be compared: those that ended by themselves and are not blank."""
+    return Side(
+        texts=Stored(Path(responses.path), "text"),
+        keys=hashed(answers["query"].to_pylist()),
+        categories=np.array(pc.fill_null(answers[CATEGORY], "").to_pylist(), dtype=np.str_),
+        usable=answers["finished"].to_numpy() & ~blank(answers["text"]),
+        hashes=hashed(answers["text"].to_pylist()),
     )
 
 
-def _run(context: Any, name: str, frame: Any, expectations: Sequence[Any]) -> list[Any]:
-    """The results of one suite on one batch, in the suite's order, and its pages in the Data Docs."""
-    import great_expectations as gx
-    from great_expectations.checkpoint.actions import UpdateDataDocsAction
-
-    batch = context.data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe("round")
-    suite = context.suites.add(gx.ExpectationSuite(name, expectations=expectations))
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-    checkpoint = gx.Checkpoint(
-        name=name,
-        validation_definitions=[definition],
-        actions=[UpdateDataDocsAction(name="docs")],
-        # Counts without values: the text of a model would go into the page as it is, unescaped.
-        result_format={"result_format": "SUMMARY", "partial_unexpected_count": 0},
-    )
-    (validated,) = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame}).run_results.values()
-    order = [expectation.meta["name"] for expectation in expectations]
-    return sorted(validated.results, key=lambda result: order.index(result.expectation_config.meta["name"]))
-
-
-def _rows() -> list[Any]:
-    """What holds for every row that is trained on. Rows that break it were quarantined; this looks at the file that was written."""
-    from great_expectations import expectations
-
-    return [
-        getattr(expectations, kind)(**arguments, description=law, severity="critical", meta={"name": law})
-        for law, (kind, arguments) in LAWS.items()
-    ]
-
-
-def _limits(checks: Sequence[Check]) -> list[Any]:
-    """One expectation a check, on the table of one row that holds their values."""
-    from great_expectations import expectations as gxe
-    from great_expectations.expectations.metadata_types import FailureSeverity
-
-    return [
-        gxe.ExpectColumnMaxToBeBetween(
-            column=check.name,
-            min_value=check.low,
-            max_value=check.high,
-            severity=FailureSeverity(check.severity),
-            description=f"{check.name} {_between(check)}: {html.escape(check.detail)}",
-            meta={"name": check.name},
-        )
-        for check in checks
-    ]
-
-
-def _verdict(result: Any, checks: dict[str, Check]) -> Verdict:
-    """A verdict read back from the result of one expectation."""
-    config, name = result.expectation_config, result.expectation_config.meta["name"]
-    severity = config.severity.value
-    if result.exception_info.get("raised_exception"):
-        why = f"could not be checked: {result.exception_info['exception_message']}"
-        return Verdict(name=name, severity=severity, passed=False, value=None, limit=None, detail=why)
-    if check := checks.get(name):
-        return Verdict(name=name, severity=severity, passed=result.success, value=check.value, limit=check.limit, detail=check.detail)
-    broken = result.result.get("unexpected_count", 0 if result.success else 1)
-    return Verdict(name=name, severity=severity, passed=result.success, value=broken, limit=0, detail="rows that break it")
-
-
-def _unjudged(check: Check) -> Verdict:
-    """A check without a value or limits never stops the round: it is a warning that says why, and has no limit."""
-    return Verdict(
-        name=check.name, severity="warning", passed=not check.needed, value=check.value, limit=None, detail=f"not judged: {check.detail}"
-    )
-
-
-def _between(check: Check) -> str:
-    limits = [f"at least {check.low:.4g}" if check.low is not None else "", f"at most {check.high:.4g}" if check.high is not None else ""]
-    return " and ".join(limit for limit in limits if limit)
+def _near_duplicates(config: ValidationConfig, prompts: Sequence[str]) -> Check:
+    found = duplicates.find(held(prompts))
+    detail = f"share of {len(prompts)} queries that are a near-duplicate of another, {len(found.clusters)} clusters"
+    return at_most(config, "near_duplicates", found.clustered / len(prompts) if prompts else None, config.max_near_duplicates, detail)
 
 
 def _table(artifact: Artifact, *columns: str) -> pa.Table:
@@ -211,11 +186,11 @@ def _shown(kept: pa.Table) -> list[str]:
     return [source for source, times in zip(kept["source"].to_pylist(), kept["weight"].to_pylist(), strict=True) for _ in range(times)]
 
 
-def _answers(responses: Artifact, queries: pa.Table) -> pa.Table:
+def _answers(responses: Artifact, queries: Artifact) -> pa.Table:
     """Responses with the category of their query."""
-    table = _table(responses, "id", "query", "sample", "text", "finished")
-    categories = dict(zip(queries["id"].to_pylist(), queries["category"].to_pylist(), strict=True))
-    return table.append_column("category", pa.array([categories[query] for query in table["query"].to_pylist()], pa.string()))
+    table, asked = _table(responses), _table(queries, "id", "category")
+    places = pc.index_in(table["query"], value_set=asked["id"])
+    return table.append_column(pa.field(CATEGORY, pa.string()), asked["category"].take(places))
 
 
 def _marked(examples: pa.Table, task: Task, digests: Container[str]) -> pa.Table:

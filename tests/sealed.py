@@ -29,7 +29,7 @@ from superalign.oversight import OversightConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Example, Fingerprint, Query, Response, content_id
 from superalign.validation import ValidationConfig
-from superalign.validation.contamination import fingerprint
+from superalign.validation.duplicates.contamination import fingerprint
 from tasks.attack import attack
 from tasks.curate import curate
 from tasks.oversee import oversee
@@ -116,7 +116,7 @@ def play(task: Task, given: dict[str, Artifact], number: int, past: tuple[Past, 
         queries=queries,
         responses=responses,
         examples=examples,
-        previous=past[-1] if past else None,
+        past=past,
         **common,
     )
     return Past(round=number, labels=labels, **said)

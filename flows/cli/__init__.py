@@ -16,8 +16,8 @@ from superalign.errors import SuperalignError
 
 MAKING = ("running:bootstrap", "serving:up", "people:data")
 """Commands that begin a workspace; to the others a folder that is not there is a mistake."""
-MENDING = ("keeping:repair", "keeping:doctor")
-"""Commands that bring back what a killed rollback needs, and so may not wait for it."""
+MENDING = ("keeping:repair", "keeping:doctor", "checking:run")
+"""Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -47,9 +47,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def anchored(options: Namespace) -> Namespace:
     """The options with the files a person named as they are seen from where the person is, not from the workspace."""
-    for name in ("file", "subject"):
-        if (path := getattr(options, name, None)) and (name == "file" or options.action in ("export", "import")):
+    for name in ("file", "against", "html", "subject"):
+        if (path := getattr(options, name, None)) and (name != "subject" or options.action in ("export", "import")):
             setattr(options, name, str(Path(path).absolute()))
+    if hasattr(options, "baseline"):
+        options.baseline = [str(Path(path).absolute()) for path in options.baseline]
     if hasattr(options, "settings"):
         options.settings = [str(Path(word).absolute()) if is_file(word) else word for word in options.settings]
     return options

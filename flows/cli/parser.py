@@ -22,7 +22,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Words(prog="superalign", description="The attacker-learner-critic loop: every round versioned, gated and measured.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_rounds, _looks, _keeps, _serves, _people):
+    for add in (_rounds, _looks, _checks, _keeps, _serves, _people):
         add(Adder(commands))
     options, rest = parser.parse_known_args(words)
     if rest and (not hasattr(options, "settings") or any(word.startswith("-") for word in rest)):
@@ -91,6 +91,26 @@ def _looks(add: Adder) -> None:
     report = add("report", "looking:report", "write a round's report again and say where it is")
     report.add_argument("round", type=_count, metavar="ROUND")
     add("status", "looking:status", "say what runs, what waits and who is champion")
+
+
+def _checks(add: Adder) -> None:
+    check = add("check", "checking:run", "say whether a file is fit to train on; exit code 0 fit, 1 unfit, 2 a bad call or file")
+    check.add_argument("file", metavar="FILE", help="JSONL, JSONL.gz, Parquet or CSV: responses, demonstrations or preferences")
+    check.add_argument(
+        "settings", nargs="*", metavar="key=value", help="other limits, e.g. max_quarantine=0.1 drops.length=0.5 warnings=[drift]"
+    )
+    check.add_argument(
+        "--baseline", nargs="+", action="extend", default=[], metavar="FILE", help="earlier files, oldest first: has diversity fallen?"
+    )
+    check.add_argument("--against", metavar="FILE", help="a benchmark: is it inside?")
+    for role, what in (
+        ("text", "the texts that are checked"),
+        ("prompt", "what they answer"),
+        ("group", "what they answer, by a name: pairs rows of different files"),
+        ("label", "their labels"),
+    ):
+        check.add_argument(f"--{role}", metavar="COLUMN", help=f"column of {what} (default: guessed, and said)")
+    check.add_argument("--html", nargs="?", const="", metavar="PATH", help="write a page, and Data Docs beside it (default: check.html)")
 
 
 def _keeps(add: Adder) -> None:

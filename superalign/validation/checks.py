@@ -1,63 +1,101 @@
-"""The checks on a round's data: what is measured, and between which limits it has to lie. Who judges them is not said here."""
+"""The checks on data: what is measured, its interval, and between which limits it has to lie."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from superalign.validation import ValidationConfig
+from superalign.validation import CHECKS, ValidationConfig
 from superalign.validation.balance import category_shares, human_share
-from superalign.validation.collapse import Measure
-from superalign.validation.duplicates import duplicate_share, near_duplicates
+from superalign.validation.collapse import Change
+from superalign.validation.collapse.measures import MEANS
 
-DROPS = {
-    "distinct_1": "critical",
-    "distinct_2": "critical",
-    "distinct_3": "critical",
-    "unique_share": "warning",
-    "answer_entropy": "critical",
-    "length": "critical",
-}
-"""How bad a fall is. A policy that learns to answer rightly answers alike: fewer unique samples are no failure by themselves."""
+Severity = Literal["critical", "warning"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One number and its limits; a number or limits that cannot be computed are None, and nothing is judged."""
+    """One number, its interval and its limits; where there is no number or no limit nothing is judged."""
 
     name: str
-    severity: Literal["critical", "warning"]
+    severity: Severity
     value: float | None
-    low: float | None
+    least: float | None
     """Least value that passes."""
-    high: float | None
+    most: float | None
     """Greatest value that passes."""
     detail: str
     """What the value means and what it was computed from."""
+    low: float | None = None
+    """Lower end of the value's 95 % interval, where it is an estimate."""
+    high: float | None = None
+    """Upper end."""
     baseline: float | None = None
-    """The earlier round's value."""
-    needed: bool = True
-    """Whether it is worth a warning if nothing can be judged; in a first round there is nothing to compare with."""
+    """The baseline's value."""
+    needed: bool = False
+    """Whether it is worth a warning in a round if nothing can be judged."""
 
     @property
     def judged(self) -> bool:
         """Whether there is a value and something to hold it against."""
-        return self.value is not None and (self.low is not None or self.high is not None)
+        return self.value is not None and (self.least is not None or self.most is not None)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the value lies within its limits; None where nothing is judged."""
+        if self.value is None or not self.judged:
+            return None
+        return not ((self.least is not None and self.value < self.least) or (self.most is not None and self.value > self.most))
 
     @property
     def limit(self) -> float | None:
         """The limit the value is nearer to."""
-        if self.low is None or self.high is None or self.value is None:
-            return self.high if self.low is None else self.low
-        return self.high if self.high - self.value < self.value - self.low else self.low
+        if self.least is None or self.most is None or self.value is None:
+            return self.most if self.least is None else self.least
+        return self.most if self.most - self.value < self.value - self.least else self.least
+
+
+def severity(config: ValidationConfig, name: str) -> Severity:
+    """How bad it is if a check fails."""
+    return "warning" if name in config.warnings else "critical"
+
+
+def at_least(
+    config: ValidationConfig,
+    name: str,
+    value: float | None,
+    limit: float,
+    detail: str = "",
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    baseline: float | None = None,
+) -> Check:
+    """A check whose value may not be below ``limit``."""
+    return Check(name, severity(config, name), value, limit, None, detail or CHECKS[name], low, high, baseline)
+
+
+def at_most(
+    config: ValidationConfig,
+    name: str,
+    value: float | None,
+    limit: float,
+    detail: str = "",
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    baseline: float | None = None,
+) -> Check:
+    """A check whose value may not be above ``limit``."""
+    return Check(name, severity(config, name), value, None, limit, detail or CHECKS[name], low, high, baseline)
 
 
 def check_examples(
     config: ValidationConfig, faults: Sequence[str | None], categories: Sequence[str], sources: Sequence[str]
 ) -> list[Check]:
-    """Checks on what would be trained on.
+    """Checks on what a round would train on.
 
     Args:
         config: The limits.
@@ -65,49 +103,57 @@ def check_examples(
         categories: Category of each example that is left.
         sources: Source of each example that is left, as often as an epoch shows it.
     """
-    counts = Counter(fault for fault in faults if fault)
-    named = ", ".join(f"{fault} {count}" for fault, count in counts.most_common()) or "none"
-    left, shares = len(faults) - counts.total(), category_shares(categories)
+    counts, shares = Counter(fault for fault in faults if fault), category_shares(categories)
     largest = next(iter(shares), None)
     return [
-        Check("examples", "critical", left, config.min_examples, None, f"examples left of {len(faults)} after quarantine"),
-        Check(
-            "quarantined",
-            "critical",
-            counts.total() / len(faults) if faults else None,
-            None,
-            config.max_quarantine,
-            f"share of the examples: {named}",
-        ),
-        Check(
+        *check_rows(config, len(faults), counts),
+        at_most(
+            config,
             "balance",
-            "critical",
             shares[largest] if largest else None,
-            None,
             config.max_category_share,
             f"share of the largest of {len(shares)} categories, {largest}",
         ),
-        Check("fresh", "critical", human_share(sources), config.min_fresh, None, "share of the examples that people made"),
+        at_least(config, "fresh", human_share(sources), config.min_fresh),
     ]
 
 
-def check_queries(config: ValidationConfig, prompts: Sequence[str]) -> list[Check]:
-    """Checks on what the attackers asked."""
-    clusters = near_duplicates(prompts)
-    detail = f"share of {len(clusters)} queries that are a near-duplicate of another, {len(set(clusters))} clusters"
-    return [Check("near_duplicates", "warning", duplicate_share(clusters), None, config.max_near_duplicates, detail)]
+def check_rows(config: ValidationConfig, rows: int, faults: Mapping[str, int]) -> list[Check]:
+    """Checks on how many rows are left of ``rows`` without the faulty ones."""
+    taken = sum(faults.values())
+    named = ", ".join(f"{fault} {count}" for fault, count in sorted(faults.items(), key=lambda item: (-item[1], item[0]))) or "none"
+    # A row that is there twice is good once: what repeats is counted by itself.
+    bad = taken - faults.get("duplicate", 0)
+    return [
+        at_least(config, "examples", rows - taken, config.min_examples, f"rows left of {rows} after quarantine"),
+        at_most(config, "quarantined", bad / rows if rows else None, config.max_quarantine, f"share of the rows: {named}"),
+    ]
 
 
-def check_collapse(config: ValidationConfig, measures: Sequence[Measure], *, first: bool) -> list[Check]:
-    """Checks on what fell since an earlier round: limits are shares of that round's values. In a ``first`` round there are none."""
-    drops = {"answer_entropy": config.max_entropy_drop, "length": config.max_length_drift}
-    checks = [_drop(measure, drops.get(measure.name, config.max_distinct_drop)) for measure in measures]
-    return [replace(check, needed=not first) for check in checks]
+def check_changes(config: ValidationConfig, changes: Sequence[Change]) -> list[Check]:
+    """Checks on measures, against a baseline where there is one."""
+    return [
+        Check(
+            change.name,
+            severity(config, change.name),
+            change.value,
+            change.least,
+            change.most,
+            f"{_change(change)}{MEANS[change.name]}; {change.about}",
+            change.low,
+            change.high,
+            change.baseline,
+        )
+        for change in changes
+    ]
 
 
-def _drop(measure: Measure, allowed: float) -> Check:
-    base, drift = measure.baseline, measure.name == "length"
-    low, high = (None, None) if base is None else (base * (1 - allowed), base * (1 + allowed) if drift else None)
-    change = f"{base:.4g} to {measure.value:.4g}; " if base is not None and measure.value is not None else ""
-    severity: Literal["critical", "warning"] = "critical" if DROPS[measure.name] == "critical" else "warning"
-    return Check(measure.name, severity, measure.value, low, high, change + measure.detail, base)
+def fit(checks: Sequence[Check]) -> bool:
+    """Whether no critical check failed."""
+    return all(check.passed is not False for check in checks if check.severity == "critical")
+
+
+def _change(change: Change) -> str:
+    if change.value is None or change.baseline is None or change.name == "drift":
+        return ""
+    return f"{change.baseline:.4g} to {change.value:.4g}: "

@@ -40,9 +40,14 @@ def quoted(text: str | None) -> Html:
     """A text that somebody or something wrote: shown as it is, invisible and direction-changing characters spelled out."""
     if text is None:
         return tag("span", "none", css="soft")
-    shown = "".join(char if char.isprintable() or char in "\n\t" else f"\\u{ord(char):04x}" for char in text[:LONGEST])
+    shown = visible(text[:LONGEST])
     more = f" … {len(text) - LONGEST} more characters" if len(text) > LONGEST else None
     return tag("code", shown) if more is None else Html(tag("code", shown) + tag("span", more, css="soft"))
+
+
+def visible(text: str) -> str:
+    """The text with invisible and direction-changing characters spelled out; tabs and line ends stay."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{ord(char):04x}" for char in text)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Content]], numbers: Sequence[int] = ()) -> Html:

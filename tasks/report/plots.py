@@ -80,7 +80,7 @@ def category_change(categories: Mapping[str, Comparison], title: str) -> Figure:
     """Accuracy of each category before and after, as two dots and the way between them."""
     rows = [(name, c.before, c.after) for name, c in categories.items() if c.before and c.after]
     rows.sort(key=lambda row: (row[2].mean - row[1].mean, row[0]))
-    figure, axes = _figure(7.5, 0.9 + 0.24 * max(len(rows), 1))
+    figure, axes = canvas(7.5, 0.9 + 0.24 * max(len(rows), 1))
     for y, (_, before, after) in enumerate(rows):
         axes.plot([before.mean, after.mean], [y, y], color=GOOD if after.mean >= before.mean else BAD, linewidth=2.5, alpha=0.75, zorder=1)
         axes.plot([after.low, after.high], [y, y], color=AFTER, linewidth=1, alpha=0.35, zorder=0)
@@ -103,7 +103,7 @@ def category_change(categories: Mapping[str, Comparison], title: str) -> Figure:
 def heat_maps(panels: Sequence[Panel]) -> Figure:
     """Panels side by side; categories written ``kind-size-level`` become a table of kind and level by size."""
     rows, columns = _axes_of(sorted({name for panel in panels for name in panel.values}))
-    figure, axes = _figure(1.4 + len(panels) * (0.4 + 0.5 * len(columns)), 1.0 + 0.32 * len(rows), len(panels))
+    figure, axes = canvas(1.4 + len(panels) * (0.4 + 0.5 * len(columns)), 1.0 + 0.32 * len(rows), len(panels))
     for index, (panel, ax) in enumerate(zip(panels, [axes] if len(panels) == 1 else axes, strict=True)):
         _heat(ax, panel, rows, columns, first=index == 0)
     return figure
@@ -120,7 +120,7 @@ def over_rounds(
         accuracy: Before, after, and whether the candidate became champion, for each round.
         diversity: Values of each measure, one a round; None where it was not computed.
     """
-    figure, (left, right) = _figure(9, 3.1, 2)
+    figure, (left, right) = canvas(9, 3.1, 2)
     champion = [after.mean if promoted else before.mean for before, after, promoted in accuracy]
     begun = rounds[0] > 0  # before round 0 there was no champion
     steps, means = ([rounds[0] - 1, *rounds], [accuracy[0][0].mean, *champion]) if begun else (list(rounds), champion)
@@ -147,7 +147,7 @@ def over_rounds(
 @styled
 def pass_curve(pass_at: Mapping[int, Comparison]) -> Figure:
     """pass@k on the gate half, the one that is sampled, before and after, with intervals."""
-    figure, axes = _figure(4.4, 3.1)
+    figure, axes = canvas(4.4, 3.1)
     for color, label in ((BEFORE, "before"), (AFTER, "after")):
         points = [(k, getattr(comparison, label)) for k, comparison in pass_at.items() if getattr(comparison, label)]
         ks = [k for k, _ in points]
@@ -161,14 +161,14 @@ def pass_curve(pass_at: Mapping[int, Comparison]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
-    """A figure that no pyplot state knows, with ``columns`` axes side by side."""
+def canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
+    """A figure that no pyplot state knows, with ``columns`` axes side by side in each of its ``rows``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns)
+    return figure, figure.subplots(rows, columns)
 
 
 def _axes_of(names: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -36,8 +36,6 @@ ROUND = [
     "learner.epochs=1",
     "validation.min_examples=1",
     "validation.min_fresh=0",
-    "validation.max_distinct_drop=1",
-    "validation.max_entropy_drop=1",
 ]
 
 

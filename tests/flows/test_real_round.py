@@ -18,8 +18,6 @@ ROUND = [
     "learner.epochs=1",
     "num_lessons=32",
     "validation.min_examples=1",
-    "validation.max_distinct_drop=1",
-    "validation.max_entropy_drop=1",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Faults of single examples: what may not be trained on, and why."""
+"""Faults of single examples: what may not be trained on, and why; and every reason that a row of any file can have."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from collections.abc import Container, Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\x{FFFD}|[\x{80}-\x{9f}]"
-"""Control characters other than tab and line ends, and the mark of bytes that could not be decoded."""
+from superalign.validation.rows.masks import Mask, mask
+from superalign.validation.rows.sanity import blank, control
 
-FAULTS = {
-    "empty": "the prompt or an answer is blank",
-    "control characters": "a text holds control characters or undecodable bytes",
-    "unfinished": "the chosen answer was cut off at the token limit",
+REASONS = {
+    "empty": "a text is blank",
+    "control characters": "a text holds control characters, undecodable bytes, or characters that hide text",
+    "wrong encoding": "UTF-8 was read as another encoding",
+    "template leakage": "a text holds special tokens of a chat template, or goes on with another role's turn",
+    "unfinished": "an answer was cut off: at the token limit, in an open code block or object, or in mid-sentence",
+    "degenerate loop": "a text says the same over and over",
+    "wrong language": "a text is in another script than the rest, and its prompt does not ask for that",
     "chosen equals rejected": "both answers are the same text",
     "score order": "the rejected answer scores at least as high as the chosen one",
     "contaminated": "the prompt is a held-out benchmark problem",
     "duplicate": "an earlier row has the same prompt and answers",
 }
-"""Every fault in the order in which it is looked for, and what it means."""
+"""Every reason why a row may not be trained on, in the order in which it is looked for, and what it means."""
 
-Mask = NDArray[np.bool_]
 TEXTS = ("prompt", "chosen", "rejected")
 
 
@@ -36,11 +38,11 @@ def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Contain
         unfinished: Ids of the responses that were cut off.
     """
     masks = {
-        "empty": _any(pc.equal(pc.utf8_trim_whitespace(examples[name]), "") for name in TEXTS),
-        "control characters": _any(pc.match_substring_regex(examples[name], CONTROL) for name in TEXTS),
+        "empty": _any(blank(examples[name]) for name in TEXTS),
+        "control characters": _any(control(examples[name]) for name in TEXTS),
         "unfinished": np.array([response in unfinished for response in examples["chosen_response"].to_pylist()], dtype=np.bool_),
-        "chosen equals rejected": _any([pc.equal(examples["chosen"], examples["rejected"])]),
-        "score order": _any([pc.greater_equal(examples["rejected_score"], examples["chosen_score"])]),
+        "chosen equals rejected": mask(pc.equal(examples["chosen"], examples["rejected"])),
+        "score order": mask(pc.greater_equal(examples["rejected_score"], examples["chosen_score"])),
         "contaminated": np.array(contaminated, dtype=np.bool_),
     }
     found = np.full(examples.num_rows, None, dtype=object)
@@ -54,6 +56,5 @@ def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Contain
     return list(found)
 
 
-def _any(masks: Iterable[pa.ChunkedArray]) -> Mask:
-    columns = [pc.fill_null(mask, False).to_numpy(zero_copy_only=False) for mask in masks]
-    return np.asarray(np.logical_or.reduce(columns), dtype=np.bool_)
+def _any(columns: Iterable[Mask]) -> Mask:
+    return np.asarray(np.logical_or.reduce(list(columns)), dtype=np.bool_)

@@ -1,0 +1,73 @@
+"""`superalign check`: is this file fit to train on?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from flows.check import PAGE, check, publish
+from flows.cli import screen
+from superalign.validation.assess import Report
+from superalign.validation.checks import Check
+from superalign.validation.files import Named
+
+UNFIT = 1
+SHOWN = 8
+"""Row numbers a line names."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Checks a file; exit code 1 where it is not fit."""
+    named = Named(text=options.text, prompt=options.prompt, group=options.group, label=options.label)
+    report = check(options.file, named, options.settings, options.baseline, options.against)
+    page = publish(report, options.html or PAGE) if options.html is not None else None
+    if options.json:
+        screen.emit(report.summary() | ({"html": str(page)} if page else {}))
+    else:
+        _show(report)
+        if page:
+            screen.say(f"page: {page}")
+    return 0 if report.fit else UNFIT
+
+
+def _show(report: Report) -> None:
+    for line in report.said:
+        screen.say(line)
+    columns = ("check", "verdict", "value", "interval", "limit", "baseline", "what it says")
+    screen.table(columns, [_row(one) for one in report.checks], f"{report.path}: {report.rows} rows in {report.seconds:.1f} s")
+    for reason, rows in report.quarantined.items():
+        screen.say(f"quarantined, {reason}: {_rows(rows)}")
+    if report.contaminated["rows"]:
+        inside = report.contaminated
+        screen.say(f"benchmark items {_rows(inside['benchmark_items'])} are in rows {_rows(inside['rows'])}")
+    if clusters := report.duplicates["near_clusters"]:
+        largest = max(clusters, key=len)
+        screen.say(f"near-duplicates: {len(clusters)} clusters; the largest has rows {_rows(largest)}")
+    failed = [one for one in report.checks if one.passed is False and one.severity == "critical"]
+    screen.say("fit to train on" if report.fit else "not fit to train on: " + "; ".join(map(_failure, failed)))
+
+
+def _row(one: Check) -> Sequence[object]:
+    verdict = {None: "not judged", True: "passed", False: "FAILED" if one.severity == "critical" else "warning"}[one.passed]
+    interval = None if one.low is None or one.high is None else f"{_number(one.low)} to {_number(one.high)}"
+    return one.name, verdict, _number(one.value), interval, _limits(one), _number(one.baseline), one.detail
+
+
+def _limits(one: Check) -> str | None:
+    least, most = _number(one.least), _number(one.most)
+    if least and most:
+        return f"{least} to {most}"
+    return f"at least {least}" if least else f"at most {most}" if most else None
+
+
+def _failure(one: Check) -> str:
+    return f"{one.name} is {_number(one.value)}, {_limits(one)} passes"
+
+
+def _rows(rows: Sequence[int]) -> str:
+    named = ", ".join(map(str, rows[:SHOWN]))
+    return f"{len(rows)} (rows {named}{', ...' if len(rows) > SHOWN else ''})"
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4g}"

@@ -1,0 +1,212 @@
+"""Assess: every check on a file, beside earlier files and a benchmark. Needs no round, no model and no workspace."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from superalign.validation import ValidationConfig, duplicates
+from superalign.validation.answers import last_number
+from superalign.validation.checks import Check, at_most, check_rows, fit
+from superalign.validation.collapse.history import look_back
+from superalign.validation.collapse.units import Side, hashed
+from superalign.validation.duplicates.overlap import overlap
+from superalign.validation.files import Data, Named, items, open_data
+from superalign.validation.files.texts import Texts
+from superalign.validation.labels.annotations import check_labels, check_pairs, check_verdicts, pair_faults
+from superalign.validation.rows.sanity import flags
+
+Rows = NDArray[np.int64]
+ANY, DEFAULTS = Named(), ValidationConfig()
+SHOWN = 20
+"""Duplicates, items and rows that are shown with their texts."""
+BOTH_SIDES = ("empty", "control characters", "wrong encoding", "template leakage")
+"""Faults for which a rejected answer is looked through too; it may well be cut off or a loop."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found. Rows are counted from 1, as a person counts them."""
+
+    path: str
+    rows: int
+    checks: list[Check]
+    quarantined: dict[str, list[int]]
+    """Rows that should not be trained on, by reason; a row is under the first that holds."""
+    contaminated: dict[str, list[int]]
+    """``rows`` that hold an item of the benchmark, and the ``benchmark_items``."""
+    duplicates: dict[str, Any]
+    """``exact``: rows that repeat an earlier one; ``near_clusters``: rows of nearly the same text; ``rows``: all of these."""
+    said: list[str]
+    """What was guessed."""
+    seconds: float
+    files: list[str] = field(default_factory=list)
+    """Baselines and the file, oldest first."""
+    series: Mapping[str, list[float | None]] = field(default_factory=dict)
+    """Each measure over ``files``."""
+    lengths: list[tuple[str, list[int]]] = field(default_factory=list)
+    """Words of a sample of texts of each of the last two files."""
+    alike: list[tuple[str, list[tuple[int, str]]]] = field(default_factory=list)
+    """Rows and texts to be seen side by side, under what they are."""
+
+    @property
+    def fit(self) -> bool:
+        """Whether no critical check failed."""
+        return fit(self.checks)
+
+    def summary(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "fit": self.fit,
+            "rows": self.rows,
+            "checks": [
+                {
+                    name: getattr(check, name)
+                    for name in ("name", "severity", "passed", "value", "low", "high", "limit", "baseline", "detail")
+                }
+                for check in self.checks
+            ],
+            "quarantined": self.quarantined,
+            "contaminated": self.contaminated,
+            "duplicates": self.duplicates,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def assess(
+    path: str,
+    named: Named = ANY,
+    config: ValidationConfig = DEFAULTS,
+    baselines: Sequence[str] = (),
+    against: str | None = None,
+) -> Report:
+    """Every check on a file.
+
+    Args:
+        path: JSONL, JSONL.gz, Parquet or CSV.
+        named: Its columns, and those of ``baselines``.
+        config: Limits.
+        baselines: Earlier files, oldest first; the last is compared with, all make the trend.
+        against: A benchmark that should not be in the file.
+
+    Raises:
+        DataError: A file, or a row of it, cannot be read.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="superalign-check-") as folder:
+        data = open_data(path, named, Path(folder) / "file.parquet")
+        earlier = [open_data(one, named, Path(folder) / f"{at}.parquet") for at, one in enumerate(baselines)]
+        benchmark = open_data(against, Named(), Path(folder) / "against.parquet") if against else None
+        return _report(config, data, earlier, benchmark, started)
+
+
+def _report(config: ValidationConfig, data: Data, earlier: Sequence[Data], benchmark: Data | None, started: float) -> Report:
+    found = _faults(data)
+    twice = duplicates.find(data.texts("text"), data.texts("prompt") if data.has("prompt") else None)
+    found["duplicate"] = twice.repeats
+    inside = overlap([data.texts(role) for role in ("prompt", "text") if data.has(role)], items(benchmark)) if benchmark else None
+    if inside:
+        found["contaminated"] = inside.rows
+    quarantined = _first(found, data.rows)
+    back = look_back(config, side(data), [side(one) for one in earlier], last_number)
+    checks = [
+        *check_rows(config, data.rows, {reason: len(rows) for reason, rows in quarantined.items()}),
+        at_most(config, "exact_duplicates", len(twice.repeats) / data.rows, config.max_duplicates),
+        at_most(config, "near_duplicates", twice.clustered / data.rows, config.max_near_duplicates, _clusters(twice)),
+        *([at_most(config, "contaminated", len(inside.rows) / data.rows, config.max_contaminated)] if inside else []),
+        *back.checks,
+        *check_labels(config, data),
+        *check_pairs(config, data, earlier[-1] if earlier else None),
+        *check_verdicts(config, data, earlier[-1] if earlier else None),
+    ]
+    return Report(
+        path=data.path,
+        rows=data.rows,
+        checks=checks,
+        quarantined={reason: _counted(rows) for reason, rows in quarantined.items()},
+        contaminated={"rows": _counted(inside.rows), "benchmark_items": _counted(np.unique(inside.examples))}
+        if inside
+        else {"rows": [], "benchmark_items": []},
+        duplicates={
+            "exact": len(twice.repeats),
+            "near_clusters": [_counted(cluster) for cluster in twice.clusters],
+            "rows": _counted(np.union1d(twice.repeats, np.concatenate(twice.clusters)) if twice.clusters else twice.repeats),
+        },
+        said=[*data.said(), *([f"benchmark, {line}" for line in benchmark.said()] if benchmark else [])],
+        seconds=time.perf_counter() - started,
+        files=[*(one.path for one in earlier), data.path],
+        series=back.series,
+        lengths=[(one.path, sizes.tolist()) for one, sizes in zip([data, *reversed(earlier)], back.lengths, strict=False)],
+        alike=_alike(data, twice, inside, benchmark),
+    )
+
+
+def side(data: Data) -> Side:
+    """A file's texts, ready to be compared: those that ended by themselves and are not blank."""
+    texts = data.texts("text")
+    usable = np.concatenate([pc.not_equal(pc.utf8_trim_whitespace(batch), "").to_numpy(zero_copy_only=False) for batch in texts.batches()])
+    if data.has("finished"):
+        usable &= pc.fill_null(data.column("finished"), True).to_numpy(zero_copy_only=False)
+    keys = _hashes(data.texts("group")) if data.has("group") else None
+    categories = np.array(pc.fill_null(data.column("category"), "").to_pylist(), dtype=np.str_) if data.has("category") else None
+    return Side(texts, keys, categories, usable, _hashes(texts))
+
+
+def _hashes(texts: Texts) -> NDArray[np.uint64]:
+    return np.concatenate([hashed(batch.to_pylist()) for batch in texts.batches()])
+
+
+def _faults(data: Data) -> dict[str, Rows]:
+    """Rows that may not be trained on, by reason, for what they are by themselves."""
+    finished = pc.fill_null(data.column("finished"), True).to_numpy(zero_copy_only=False) if data.has("finished") else None
+    prompts = data.texts("prompt") if data.has("prompt") else None
+    found = flags(data.texts("text"), prompts, finished)
+    if data.has("rejected"):
+        other = flags(data.texts("rejected"), prompts)
+        found |= {reason: np.union1d(found[reason], other[reason]) for reason in BOTH_SIDES}
+        found |= pair_faults(data)
+    return found
+
+
+def _first(found: Mapping[str, Rows], rows: int) -> dict[str, Rows]:
+    """The same with every row under the first reason alone, and reasons without rows left out."""
+    free, kept = np.ones(rows, dtype=np.bool_), {}
+    for reason, there in found.items():
+        if len(mine := there[free[there]]):
+            kept[reason] = mine
+            free[mine] = False
+    return kept
+
+
+def _alike(data: Data, twice: duplicates.Duplicates, inside: Any, benchmark: Data | None) -> list[tuple[str, list[tuple[int, str]]]]:
+    """The largest clusters, and rows beside the benchmark's items, with their texts."""
+    shown = []
+    for cluster in sorted(twice.clusters, key=len, reverse=True)[:SHOWN]:
+        rows = cluster[:2].tolist()
+        shown.append((f"{len(cluster)} rows of nearly the same text", _texts(data.texts("text"), rows)))
+    if inside is not None and benchmark is not None:
+        role = "prompt" if data.has("prompt") else "text"
+        for row, item in zip(inside.rows[:SHOWN].tolist(), inside.examples[:SHOWN].tolist(), strict=True):
+            shown.append(("a row and the benchmark's item", [*_texts(data.texts(role), [row]), *_texts(items(benchmark), [item])]))
+    return shown
+
+
+def _texts(texts: Texts, rows: list[int]) -> list[tuple[int, str]]:
+    return [(row + 1, text[:1000]) for row, text in zip(rows, texts.take(rows), strict=True)]
+
+
+def _clusters(twice: duplicates.Duplicates) -> str:
+    return f"share of the rows whose text is nearly another's: {len(twice.clusters)} clusters"
+
+
+def _counted(rows: Rows) -> list[int]:
+    """Row numbers as a person counts them."""
+    return [row + 1 for row in rows.tolist()]

@@ -1,0 +1,147 @@
+"""Labels: contradictions, imbalance, pairs without a right order, and labels that a text's length gives away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from superalign.validation.rows.masks import mask
+
+Ints: TypeAlias = NDArray[np.int64]
+Values: TypeAlias = pa.Array | pa.ChunkedArray
+
+FEWEST = 30
+"""Texts of a class, or pairs, below which a length that seems to tell them is as likely chance."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How labels spread over classes."""
+
+    largest: str
+    """The largest class; of equally large ones the first."""
+    share: float
+    """Its share of the labels."""
+    classes: int
+    """Different labels."""
+
+
+@dataclass(frozen=True)
+class GiveAway:
+    """How well length alone tells a class from the rest, or the chosen answer from the rejected."""
+
+    auc: float
+    """Probability that length puts one of each in the right order, ties half; 0.5 tells nothing."""
+    error: float
+    """Its standard error where length tells nothing."""
+    longer: bool
+    """Whether texts of the class are the longer ones."""
+    label: str
+    """The class that is told best."""
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Rows whose pair has no order, or the wrong one."""
+
+    same: Ints
+    """Both answers are the same text."""
+    tied: Ints
+    """Both scores are the same."""
+    wrong: Ints
+    """The rejected answer has the higher score."""
+
+
+def codes(values: Values) -> tuple[Ints, pa.Array]:
+    """The number of each value, -1 where there is none, and what the numbers stand for, in order of appearance."""
+    column = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    encoded = column.dictionary_encode().combine_chunks()
+    return np.asarray(pc.fill_null(encoded.indices, -1), dtype=np.int64), encoded.dictionary
+
+
+def contradictions(inputs: Values, labels: Values) -> list[list[int]]:
+    """Groups of rows whose inputs are equal and whose labels are not, in order of appearance; rows without either are left out.
+
+    Args:
+        inputs: What is labelled, in the form in which equal means equal, or hashes of that.
+        labels: The label of each.
+    """
+    (asked, _), (said, names) = codes(inputs), codes(labels)
+    rows = np.flatnonzero((asked >= 0) & (said >= 0))
+    pairs = np.unique(asked[rows] * len(names) + said[rows])
+    answers = np.bincount(pairs // max(1, len(names)))
+    rows = rows[answers[asked[rows]] > 1]
+    rows = rows[np.argsort(asked[rows], kind="stable")]
+    return [group.tolist() for group in np.split(rows, np.flatnonzero(np.diff(asked[rows])) + 1) if len(group)]
+
+
+def balance(labels: Values) -> Balance | None:
+    """How labels spread over classes; None without labels."""
+    said, names = codes(labels)
+    counts = np.bincount(said[said >= 0], minlength=1)
+    if not counts.sum():
+        return None
+    largest = int(counts.argmax())
+    return Balance(str(names[largest]), float(counts[largest] / counts.sum()), int((counts > 0).sum()))
+
+
+def give_away(lengths: Ints, labels: Values) -> GiveAway | None:
+    """How well the length alone tells a class from the rest, for the class told best (Mann-Whitney); any other whole number serves as well.
+
+    Classes with fewer than ``FEWEST`` texts are not looked at; None where no class and its rest are large enough.
+    """
+    said, names = codes(labels)
+    lengths, said = lengths[said >= 0], said[said >= 0]
+    sizes = np.bincount(said)
+    large = np.flatnonzero((sizes >= FEWEST) & (len(said) - sizes >= FEWEST))
+    if not len(large):
+        return None
+    inside = sizes[large].astype(np.float64)
+    outside = len(said) - inside
+    above = (_rank_sums(lengths, said, len(names))[large] - inside * (inside + 1) / 2) / (inside * outside)
+    best = int(np.abs(above - 0.5).argmax())
+    error = np.sqrt((len(said) + 1) / (12 * inside[best] * outside[best]))
+    return GiveAway(float(max(above[best], 1 - above[best])), float(error), bool(above[best] > 0.5), str(names[int(large[best])]))
+
+
+def pair_give_away(chosen_lengths: Ints, rejected_lengths: Ints) -> GiveAway | None:
+    """How often taking the longer of a pair, or the shorter, takes the chosen one, ties half; None with fewer than ``FEWEST`` pairs."""
+    pairs = len(chosen_lengths)
+    if pairs < FEWEST:
+        return None
+    longer, shorter = int((chosen_lengths > rejected_lengths).sum()), int((chosen_lengths < rejected_lengths).sum())
+    return GiveAway(0.5 + abs(longer - shorter) / (2 * pairs), float(np.sqrt(longer + shorter) / (2 * pairs)), longer > shorter, "chosen")
+
+
+def pile_up(lengths: Ints) -> float | None:
+    """Share of the texts that are exactly as long as the longest; None without texts.
+
+    Answers cut off at a limit pile up there, which an AUC does not see where the others are as often longer as shorter
+    (SPIN, arXiv 2401.01335, has such rejected answers). Lengths must be in the unit of the limit.
+    """
+    return float((lengths == lengths.max()).mean()) if len(lengths) else None
+
+
+def ties(chosen: Values, rejected: Values, chosen_score: Values | None = None, rejected_score: Values | None = None) -> Ties:
+    """Pairs of equal texts, and of scores that tie or are reversed; a missing text or score is neither."""
+    same, none = np.flatnonzero(mask(pc.equal(chosen, rejected))), np.zeros(0, dtype=np.int64)
+    if chosen_score is None or rejected_score is None:
+        return Ties(same, none, none)
+    tied, wrong = pc.equal(chosen_score, rejected_score), pc.less(chosen_score, rejected_score)
+    return Ties(same, np.flatnonzero(mask(tied)), np.flatnonzero(mask(wrong)))
+
+
+def _rank_sums(lengths: Ints, said: Ints, classes: int) -> NDArray[np.float64]:
+    """Sum of the ranks of each class, ties sharing their mean rank."""
+    # One sort of both together is several times faster than ranking every text.
+    cells, counts = np.unique(lengths * classes + said, return_counts=True)
+    new = np.diff(cells // classes, prepend=-1) > 0
+    sizes = np.add.reduceat(counts, np.flatnonzero(new))
+    ranks = np.cumsum(sizes) - (sizes - 1) / 2
+    sums = np.bincount(cells % classes, weights=counts * ranks[np.cumsum(new) - 1], minlength=classes)
+    return np.asarray(sums, dtype=np.float64)
