@@ -17,6 +17,7 @@ import krippendorff as krippendorff_package
 import numpy as np
 from nltk import ngrams  # type: ignore[import-untyped]
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu  # type: ignore[import-untyped]
+from scipy.spatial.distance import jensenshannon  # type: ignore[import-untyped]
 from scipy.stats import kendalltau  # type: ignore[import-untyped]
 from sklearn.feature_extraction.text import CountVectorizer  # type: ignore[import-untyped]
 from sklearn.metrics import cohen_kappa_score, roc_auc_score  # type: ignore[import-untyped]
@@ -72,6 +73,15 @@ def ngram_entropy(texts: Words, n: int) -> float | None:
     counts = Counter(gram for text in texts for gram in ngrams(text, n))
     total = sum(counts.values())
     return math.fsum(-count / total * math.log(count / total) for count in counts.values()) if total else None
+
+
+def drift(left: Words, right: Words) -> float | None:
+    """Jensen-Shannon divergence between the words of two sets of texts, nats: scipy, whose distance is its root."""
+    ours, theirs = (Counter(word for text in texts for word in text) for texts in (left, right))
+    if not ours or not theirs:
+        return None
+    names = sorted({*ours, *theirs})
+    return float(jensenshannon([ours[name] for name in names], [theirs[name] for name in names]) ** 2)
 
 
 def compression(texts: Sequence[str]) -> float | None:

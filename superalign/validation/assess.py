@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ from superalign.validation.answers import last_number
 from superalign.validation.checks import Check, at_most, check_rows, fit
 from superalign.validation.collapse.history import look_back
 from superalign.validation.collapse.units import Side, hashed
-from superalign.validation.duplicates.overlap import overlap
+from superalign.validation.duplicates.overlap import Contamination, overlap
 from superalign.validation.files import Data, Named, items, open_data
 from superalign.validation.files.texts import Texts
 from superalign.validation.labels.annotations import check_labels, check_pairs, check_verdicts, pair_faults
 from superalign.validation.rows.sanity import flags
 
 Rows = NDArray[np.int64]
+Pair = tuple[str, list[tuple[int, str]]]
+"""Texts to be seen side by side, with their rows, under what they are."""
 ANY, DEFAULTS = Named(), ValidationConfig()
 SHOWN = 20
 """Duplicates, items and rows that are shown with their texts."""
@@ -53,9 +56,13 @@ class Report:
     series: Mapping[str, list[float | None]] = field(default_factory=dict)
     """Each measure over ``files``."""
     lengths: list[tuple[str, list[int]]] = field(default_factory=list)
-    """Words of a sample of texts of each of the last two files."""
-    alike: list[tuple[str, list[tuple[int, str]]]] = field(default_factory=list)
-    """Rows and texts to be seen side by side, under what they are."""
+    """Words of a sample of texts of the file, and of the baseline."""
+    falls: Mapping[str, float] = field(default_factory=dict)
+    """Relative fall over ``files`` of each measure that falls steadily."""
+    alike: list[Pair] = field(default_factory=list)
+    """Two rows of each of the largest clusters of near-duplicates."""
+    leaks: list[Pair] = field(default_factory=list)
+    """Rows, each beside the benchmark's item that it holds."""
 
     @property
     def fit(self) -> bool:
@@ -103,7 +110,8 @@ def assess(
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="superalign-check-") as folder:
         data = open_data(path, named, Path(folder) / "file.parquet")
-        earlier = [open_data(one, named, Path(folder) / f"{at}.parquet") for at, one in enumerate(baselines)]
+        alike = replace(named, label=None)
+        earlier = [open_data(one, alike, Path(folder) / f"{at}.parquet") for at, one in enumerate(baselines)]
         benchmark = open_data(against, Named(), Path(folder) / "against.parquet") if against else None
         return _report(config, data, earlier, benchmark, started)
 
@@ -132,7 +140,7 @@ def _report(config: ValidationConfig, data: Data, earlier: Sequence[Data], bench
         rows=data.rows,
         checks=checks,
         quarantined={reason: _counted(rows) for reason, rows in quarantined.items()},
-        contaminated={"rows": _counted(inside.rows), "benchmark_items": _counted(np.unique(inside.examples))}
+        contaminated={"rows": _counted(inside.rows), "benchmark_items": _counted(inside.items)}
         if inside
         else {"rows": [], "benchmark_items": []},
         duplicates={
@@ -140,12 +148,14 @@ def _report(config: ValidationConfig, data: Data, earlier: Sequence[Data], bench
             "near_clusters": [_counted(cluster) for cluster in twice.clusters],
             "rows": _counted(np.union1d(twice.repeats, np.concatenate(twice.clusters)) if twice.clusters else twice.repeats),
         },
-        said=[*data.said(), *([f"benchmark, {line}" for line in benchmark.said()] if benchmark else [])],
+        said=[*data.said(), *_keyed(data, earlier), *([f"benchmark, {line}" for line in benchmark.said()] if benchmark else [])],
         seconds=time.perf_counter() - started,
         files=[*(one.path for one in earlier), data.path],
         series=back.series,
         lengths=[(one.path, sizes.tolist()) for one, sizes in zip([data, *reversed(earlier)], back.lengths, strict=False)],
-        alike=_alike(data, twice, inside, benchmark),
+        falls=back.falls,
+        alike=_alike(data, twice),
+        leaks=_leaks(data, inside, benchmark) if inside and benchmark else [],
     )
 
 
@@ -158,6 +168,16 @@ def side(data: Data) -> Side:
     keys = _hashes(data.texts("group")) if data.has("group") else None
     categories = np.array(pc.fill_null(data.column("category"), "").to_pylist(), dtype=np.str_) if data.has("category") else None
     return Side(texts, keys, categories, usable, _hashes(texts))
+
+
+def _keyed(data: Data, earlier: Sequence[Data]) -> list[str]:
+    """Which earlier files say in another way what their rows answer, so that rows cannot be paired."""
+    own = data.roles.get("group")
+    others = [(one.path, one.roles.get("group")) for one in earlier if one.roles.get("group") != own]
+    return [
+        f"{path}: rows are not paired, for what they answer is in `{other}` and not in `{own}`; name it with --group"
+        for path, other in others
+    ]
 
 
 def _hashes(texts: Texts) -> NDArray[np.uint64]:
@@ -186,17 +206,18 @@ def _first(found: Mapping[str, Rows], rows: int) -> dict[str, Rows]:
     return kept
 
 
-def _alike(data: Data, twice: duplicates.Duplicates, inside: Any, benchmark: Data | None) -> list[tuple[str, list[tuple[int, str]]]]:
-    """The largest clusters, and rows beside the benchmark's items, with their texts."""
-    shown = []
-    for cluster in sorted(twice.clusters, key=len, reverse=True)[:SHOWN]:
-        rows = cluster[:2].tolist()
-        shown.append((f"{len(cluster)} rows of nearly the same text", _texts(data.texts("text"), rows)))
-    if inside is not None and benchmark is not None:
-        role = "prompt" if data.has("prompt") else "text"
-        for row, item in zip(inside.rows[:SHOWN].tolist(), inside.examples[:SHOWN].tolist(), strict=True):
-            shown.append(("a row and the benchmark's item", [*_texts(data.texts(role), [row]), *_texts(items(benchmark), [item])]))
-    return shown
+def _alike(data: Data, twice: duplicates.Duplicates) -> list[Pair]:
+    largest = sorted(twice.clusters, key=len, reverse=True)[:SHOWN]
+    return [(f"{len(cluster)} rows of nearly the same text", _texts(data.texts("text"), cluster[:2].tolist())) for cluster in largest]
+
+
+def _leaks(data: Data, inside: Contamination, benchmark: Data) -> list[Pair]:
+    own, asked = data.texts("prompt" if data.has("prompt") else "text"), items(benchmark)
+    found = zip(inside.rows.tolist(), inside.examples.tolist(), inside.kinds, strict=True)
+    return [
+        (f"a row and the benchmark's item: {kind}", [*_texts(own, [row]), *_texts(asked, [item])])
+        for row, item, kind in islice(found, SHOWN)
+    ]
 
 
 def _texts(texts: Texts, rows: list[int]) -> list[tuple[int, str]]:
@@ -204,7 +225,8 @@ def _texts(texts: Texts, rows: list[int]) -> list[tuple[int, str]]:
 
 
 def _clusters(twice: duplicates.Duplicates) -> str:
-    return f"share of the rows whose text is nearly another's: {len(twice.clusters)} clusters"
+    some = "" if twice.missed is not None else "; crowded, so that not all pairs were compared"
+    return f"share of the rows whose text is nearly another's: {len(twice.clusters)} clusters{some}"
 
 
 def _counted(rows: Rows) -> list[int]:

@@ -130,7 +130,7 @@ def _changes(report: Report) -> Html | None:
         _figure(check_plots.length_shares([counts for _, counts in report.lengths]), "A sample of the texts that are not blank."),
     ]
     names = tag("details", tag("summary", "The files"), tag("ol", [tag("li", quoted(name)) for name in report.files], css="plain small"))
-    way = _figure(check_plots.over_files(report.series, failed), WAY)
+    way = _figure(check_plots.over_files(report.series, {*failed, *report.falls}), WAY)
     if not any([*beside, way]):
         return None
     title = "How it compares" if len(report.files) > 1 else "What it looks like"

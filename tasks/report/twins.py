@@ -20,28 +20,27 @@ SHARED = 3
 
 def twins(report: Report) -> list[Html]:
     """A section for duplicates and one for what the benchmark's items are found in, as far as there are any."""
-    inside = [group for group in report.alike if _benchmark(group)]
-    near = [group for group in report.alike if not _benchmark(group)]
     clusters, exact = len(report.duplicates.get("near_clusters", ())), report.duplicates.get("exact", 0)
     holding, items = (len(report.contaminated.get(name, ())) for name in ("rows", "benchmark_items"))
     about = f"Rows that repeat an earlier one: {exact:,}. Clusters of nearly the same text: {clusters:,}."
     how = "Two rows of each, the largest first; what differs is marked."
     held = f"Rows that hold an item of the benchmark: {holding:,}. Items held: {items:,}. What both share is marked."
-    return [*_section("Nearest duplicates", f"{about} {how}", near), *_section("Contamination", held, inside)]
+    found = _section("Nearest duplicates", f"{about} {how}", report.alike, shared=False)
+    return [*found, *_section("Contamination", held, report.leaks, shared=True)]
 
 
-def _section(title: str, about: str, groups: Sequence[Group]) -> list[Html]:
-    cards = [_card(group) for group in groups[:MOST]]
+def _section(title: str, about: str, groups: Sequence[Group], *, shared: bool) -> list[Html]:
+    cards = [_card(group, shared=shared) for group in groups[:MOST]]
     more = tag("details", tag("summary", f"{len(cards) - OPEN} more"), cards[OPEN:]) if len(cards) > OPEN else None
     return [tag("section", tag("h2", title), tag("p", about), cards[:OPEN], more)] if cards else []
 
 
-def _card(group: Group) -> Html:
+def _card(group: Group, *, shared: bool) -> Html:
     title, rows = group
     words = [re.findall(r"\s*\S+", text[:MOST_CHARACTERS])[:MOST_WORDS] for _, text in rows]
     bare = [[word.strip() for word in own] for own in words]
-    names = [f"row {rows[0][0]:,}", *(f"{'item' if _benchmark(group) else 'row'} {number:,}" for number, _ in rows[1:])]
-    marks = _marks(bare[0], bare[1], shared=_benchmark(group)) if len(rows) == 2 else ([], [])
+    names = [f"row {rows[0][0]:,}", *(f"{'item' if shared else 'row'} {number:,}" for number, _ in rows[1:])]
+    marks = _marks(bare[0], bare[1], shared=shared) if len(rows) == 2 else ([], [])
     columns = [tag("div", _small(name), _marked(own, mark)) for name, own, mark in zip(names, words, [*marks, [], []], strict=False)]
     same = ", these two word for word" if len(rows) == 2 and bare[0] == bare[1] else ""
     return tag("article", tag("header", tag("span", visible(title), same)), tag("div", columns, css="twins"))
@@ -69,10 +68,6 @@ def _marked(words: Sequence[str], marks: Sequence[slice]) -> Html:
         parts.append(tag("mark", visible(bare)) if bare else None)
         at = mark.stop
     return tag("code", parts, visible("".join(words[at:])))
-
-
-def _benchmark(group: Group) -> bool:
-    return "benchmark" in group[0]
 
 
 def _small(text: str) -> Html:

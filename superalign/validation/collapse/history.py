@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from superalign.validation import ValidationConfig
 from superalign.validation.checks import Check, at_least, at_most, check_changes
-from superalign.validation.collapse import SHORTEST_TREND, Change, Trend, compare, describe, trend
+from superalign.validation.collapse import SHORTEST_TREND, Change, compare, describe, trend
 from superalign.validation.collapse.measures import (
     EDGE,
     Family,
@@ -40,6 +40,8 @@ class History:
     checks: list[Check]
     series: Mapping[str, list[float | None]] = field(default_factory=dict)
     """Each measure over all files, oldest first, on as many matched texts of each; empty without earlier files."""
+    falls: Mapping[str, float] = field(default_factory=dict)
+    """Relative fall over all files of each measure that falls steadily."""
     lengths: Sequence[NDArray[np.int64]] = ()
     """Words of a sample of this file's texts, and of the baseline's."""
 
@@ -64,8 +66,8 @@ def look_back(config: ValidationConfig, now: Side, earlier: Sequence[Side], fina
     changes = compare(families, config.drops.model_dump(), config.permutations, PAIRS * config.false_alarms)
     checks = [*check_changes(config, [_matched(change, sample) for change in changes]), *_coverage(config, now, baseline)]
     checks += _support(config, now, baseline, final)
-    trends, series = _trend(config, [*earlier, now], final)
-    return History([*checks, *trends], series, sample.lengths)
+    past = _trend(config, [*earlier, now], final)
+    return replace(past, checks=[*checks, *past.checks], lengths=sample.lengths)
 
 
 def _alone(config: ValidationConfig, now: Side, final: Final, why: str) -> History:
@@ -130,27 +132,27 @@ def _support(config: ValidationConfig, now: Side, baseline: Side, final: Final) 
     return [at_most(config, "support", worst.share, config.max_support_lost, detail)]
 
 
-def _trend(config: ValidationConfig, sides: Sequence[Side], final: Final) -> tuple[list[Check], Mapping[str, list[float | None]]]:
+def _trend(config: ValidationConfig, sides: Sequence[Side], final: Final) -> History:
     """Checks on the trend over all files, and each measure over them."""
     sample = match(sides, SPARE * config.sample)
     if len(sample) < FEWEST:
         why = f"the {len(sides)} files share {len(sample)} comparable texts, {FEWEST} are the fewest"
-        return [at_most(config, "trend", None, config.max_trend, why)] if len(sides) >= SHORTEST_TREND else [], {}
+        return History([at_most(config, "trend", None, config.max_trend, why)] if len(sides) >= SHORTEST_TREND else [])
     families = _families(config, sides, sample, final)
     series = {
         name: [None if np.isnan(value) else float(value) for value in values]
         for family in families
         for name, values in zip(family.measures, np.array([family.values(family.side(at)) for at in range(len(sides))]).T, strict=True)
     }
-    return _trends(config, trend(families, TRENDS * config.false_alarms)) if len(sides) >= SHORTEST_TREND else [], series
-
-
-def _trends(config: ValidationConfig, found: Trend) -> list[Check]:
+    if len(sides) < SHORTEST_TREND:
+        return History([], series)
+    found = trend(families, TRENDS * config.false_alarms)
     order = sorted(found.falls.items(), key=lambda item: -item[1])
     named = ", ".join(f"{name} {100 * fall:.1f} %" for name, fall in order[:5])
     detail = f"steady over {found.files} files: {named}" if order else f"nothing moves steadily over {found.files} files"
     largest = max((fall for _, fall in order), default=0.0)
-    return [at_most(config, "trend", largest, config.max_trend, detail), at_most(config, "early_warning", largest, 0.0, detail)]
+    checks = [at_most(config, "trend", largest, config.max_trend, detail), at_most(config, "early_warning", largest, 0.0, detail)]
+    return History(checks, series, found.falls)
 
 
 def _answers(texts: Sequence[str], final: Final) -> list[str]:

@@ -133,7 +133,7 @@ def text_family(sample: Sample, size: int) -> Family:
         "openings": lambda rows: _effective(opening[rows]),
         "closings": lambda rows: _effective(closing[rows]),
         "length": lambda rows: float(np.expm1(logs[rows].mean())) or None if len(rows) else None,
-        "length_spread": lambda rows: float(logs[rows].std()) if len(rows) > 1 else None,
+        "length_spread": lambda rows: float(logs[rows].std()) * bool(np.ptp(logs[rows])) if len(rows) > 1 else None,
     }
     return Family(measures, chosen, f"{len(chosen)} texts")
 
