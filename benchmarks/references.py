@@ -85,9 +85,9 @@ def drift(left: Words, right: Words) -> float | None:
 
 
 def compression(texts: Sequence[str]) -> float | None:
-    """Bytes of all texts, a line each, over their zlib-compressed bytes (arXiv 2403.00553)."""
+    """Bytes of all texts, a line each, over their bytes deflated at level 1 (arXiv 2403.00553)."""
     raw = "\n".join(texts).encode()
-    return len(raw) / len(zlib.compress(raw)) if raw else None
+    return len(raw) / len(zlib.compress(raw, 1)) if raw else None
 
 
 def repetition(text: Sequence[str], n: int = 4) -> float | None:

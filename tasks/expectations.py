@@ -31,7 +31,7 @@ PARAMETERS = {"value": "value", "min_value": "least", "max_value": "most", "base
 """What of a measure the suite leaves to each run, by the argument that takes it: the parameter is called ``MEASURE_NAME``."""
 
 
-class ExpectMeasureToStayWithin(BatchExpectation):  # type: ignore[misc,unused-ignore]
+class ExpectMeasureToStayWithin(BatchExpectation):
     """Expect a measure of the whole batch to lie within limits; without a value or without limits nothing is expected.
 
     Some measures are costly and some compare batches, so that they are computed once, by the library, and come in as parameters.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from rich.text import Text
+
 from flows.check import PAGE, check, publish
 from flows.cli import screen
 from superalign.validation.assess import Report
@@ -12,6 +14,7 @@ from superalign.validation.checks import Check
 from superalign.validation.files import Named
 
 UNFIT = 1
+STYLES = {"FAILED": "bold red", "warning": "yellow", "passed": "green", "not judged": "dim"}
 SHOWN = 8
 """Row numbers a line names."""
 
@@ -33,8 +36,11 @@ def run(options: argparse.Namespace) -> int:
 def _show(report: Report) -> None:
     for line in report.said:
         screen.say(line)
-    columns = ("check", "verdict", "value", "interval", "limit", "baseline", "what it says")
-    screen.table(columns, [_row(one) for one in report.checks], f"{report.path}: {report.rows} rows in {report.seconds:.1f} s")
+    columns = ("check", "verdict", "value", "interval", "limit", "baseline", "what it is")
+    screen.table(columns, [_row(one) for one in report.checks], f"{report.path}: {report.rows} rows in {report.seconds:.1f} s", lines=True)
+    for one in report.checks:
+        if one.passed is False:
+            screen.say(f"{_verdict(one)}: {_failure(one)}. {one.detail}")
     for reason, rows in report.quarantined.items():
         screen.say(f"quarantined, {reason}: {_rows(rows)}")
     if report.contaminated["rows"]:
@@ -43,14 +49,17 @@ def _show(report: Report) -> None:
     if clusters := report.duplicates["near_clusters"]:
         largest = max(clusters, key=len)
         screen.say(f"near-duplicates: {len(clusters)} clusters; the largest has rows {_rows(largest)}")
-    failed = [one for one in report.checks if one.passed is False and one.severity == "critical"]
-    screen.say("fit to train on" if report.fit else "not fit to train on: " + "; ".join(map(_failure, failed)))
+    screen.say("fit to train on" if report.fit else "not fit to train on")
 
 
 def _row(one: Check) -> Sequence[object]:
-    verdict = {None: "not judged", True: "passed", False: "FAILED" if one.severity == "critical" else "warning"}[one.passed]
+    verdict = _verdict(one)
     interval = None if one.low is None or one.high is None else f"{_number(one.low)} to {_number(one.high)}"
-    return one.name, verdict, _number(one.value), interval, _limits(one), _number(one.baseline), one.detail
+    return one.name, Text(verdict, STYLES[verdict]), _number(one.value), interval, _limits(one), _number(one.baseline), one.detail
+
+
+def _verdict(one: Check) -> str:
+    return {None: "not judged", True: "passed", False: "FAILED" if one.severity == "critical" else "warning"}[one.passed]
 
 
 def _limits(one: Check) -> str | None:

@@ -15,6 +15,9 @@ from rich.text import Text
 
 from superalign.journal import RoundRecord
 
+GAP = 3
+"""Characters between the columns of a table."""
+
 
 def out() -> Console:
     """Where results go; as wide as they are where it is no terminal."""
@@ -26,14 +29,19 @@ def emit(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table; the first column stays whole, None is a dash."""
-    drawn = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, *, lines: bool = False) -> None:
+    """A table; the first column stays whole, None is a dash. With ``lines`` a row is a line, its last cell cut where there is no room."""
+    drawn, console = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False), out()
+    cells = [[cell if isinstance(cell, Text) else Text("-" if cell is None else clean(cell)) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         drawn.add_column(column, no_wrap=index == 0, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text("-" if cell is None else clean(cell)) for cell in row))
-    out().print(drawn)
+    if lines:
+        widths = [max([len(column), *(len(row[index]) for row in cells)]) + GAP for index, column in enumerate(columns[:-1])]
+        for row in cells:
+            row[-1].truncate(max(GAP, console.width - sum(widths) - GAP), overflow="ellipsis")
+    for row in cells:
+        drawn.add_row(*row)
+    console.print(drawn)
 
 
 def say(line: str) -> None:

@@ -139,7 +139,7 @@ def check_changes(config: ValidationConfig, changes: Sequence[Change]) -> list[C
             change.value,
             change.least,
             change.most,
-            f"{_change(change)}{MEANS[change.name]}; {change.about}",
+            f"{MEANS[change.name]}; {change.about}",
             change.low,
             change.high,
             change.baseline,
@@ -151,9 +151,3 @@ def check_changes(config: ValidationConfig, changes: Sequence[Change]) -> list[C
 def fit(checks: Sequence[Check]) -> bool:
     """Whether no critical check failed."""
     return all(check.passed is not False for check in checks if check.severity == "critical")
-
-
-def _change(change: Change) -> str:
-    if change.value is None or change.baseline is None or change.name == "drift":
-        return ""
-    return f"{change.baseline:.4g} to {change.value:.4g}: "

@@ -290,17 +290,8 @@ def test_a_needed_check_without_a_value_is_a_warning_that_did_not_pass() -> None
 RECORDS: dict[str, tuple[dict[str, Any], pa.Schema]] = {
     "queries": (query("1+1=").model_dump(), schema(Query)),
     "responses": (
-        {
-            "query": "q",
-            "sample": 0,
-            "text": "2",
-            "num_tokens": 1,
-            "mean_logprob": None,
-            "finished": True,
-            "policy": MD5,
-            "engine": "echo",
-            CATEGORY: "sum-1",
-        },
+        {"query": "q", "sample": 0, "text": "2", "num_tokens": 1, "mean_logprob": None, "finished": True, "policy": MD5, "engine": "echo"}
+        | {CATEGORY: "sum-1"},
         schema(Response).append(pa.field(CATEGORY, pa.string())),
     ),
     "examples": ({**Round(1).example("", 0).model_dump(), HELD_OUT: False}, schema(Example).append(pa.field(HELD_OUT, pa.bool_()))),
@@ -343,9 +334,7 @@ BROKEN: dict[str, dict[str, dict[str, Any]]] = {
         "no prompt is a held-out problem": {HELD_OUT: True},
     },
 }
-TWICE = {"ids of queries are unique", "ids of responses are unique", "no sample of a query is there twice", "ids are unique"} | {
-    "no example is there twice"
-}
+TWICE = {law for laws in LAWS.values() for law in laws if "unique" in law or "twice" in law}
 """Laws that a row breaks together with another."""
 
 

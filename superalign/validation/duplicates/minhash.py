@@ -1,4 +1,4 @@
-"""Word sets: the words of texts as hashes, bands that say which texts may share most of them, and the Jaccard that says which do."""
+"""Word sets: words as hashes, MinHash bands (as in arXiv 1704.04370) that say which texts may be alike, the Jaccard that says which are."""
 
 from __future__ import annotations
 

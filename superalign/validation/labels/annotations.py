@@ -20,7 +20,7 @@ from superalign.validation.labels.verdicts import falls, gap, kendall, pass_at, 
 Rows = NDArray[np.int64]
 
 FEWEST_SAMPLES = 2
-"""Samples of a query from which pass@k tells of what a policy can do at all."""
+"""Samples of a query from which pass@k tells of what a policy can do at all; pass@1 may rise while it falls (arXiv 2407.05013)."""
 ENDED = r"[\pP\pN\pS]\s*\z"
 """How a text ends that was not cut off in a word."""
 
