@@ -74,6 +74,7 @@ def _close(progress: Progress, status: Literal["finished", "stopped"]) -> None:
     attach(run, page.as_posix(), "report")
     attach(run, (page.parent / "plots").as_posix(), "plots")
     record = progress.record
+    log_metrics(run, measure.checks(record.gates), record.round)
     tags = {"superalign.status": status, "superalign.data": record.data or "", "superalign.promoted": str(record.learner.promoted).lower()}
     close_run(run, "FINISHED" if status == "finished" else "FAILED", {**tags, "superalign.reason": record.reason or ""})
     push()
@@ -107,7 +108,7 @@ def _show(progress: Progress) -> None:
     """What a person reads in Prefect's UI."""
     record = progress.record
     name = f"round-{record.round:04d}"
-    rows = [verdict.model_dump(include={"name", "severity", "passed", "value", "limit", "detail"}) for verdict in record.gates]
+    rows = [verdict.model_dump(include={"name", "severity", "passed", "value", "limit", "baseline", "detail"}) for verdict in record.gates]
     create_table_artifact(rows, key=f"{name}-gates", description=f"Round {record.round}: every check")
     made = "\n".join(
         f"| {stage} | {artifact.rows} | `{artifact.path}` | `{artifact.md5}` |" for stage, artifact in record.artifacts.items()

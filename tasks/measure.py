@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from superalign.artifacts import Artifact
 from superalign.evaluation import EvaluationConfig
 from superalign.evaluation.gates import promoted
@@ -9,6 +11,7 @@ from superalign.evaluation.statistics import Estimate
 from superalign.evaluation.summary import Summary, summarise
 from superalign.journal import Comparison, Measure
 from superalign.records import Outcome, Verdict
+from superalign.validation import CHECKS, Drops
 
 
 def human_labels(labels: Artifact) -> int:
@@ -46,6 +49,12 @@ def metrics(found: Summary) -> dict[str, float]:
             values |= {f"{part}.category.{name}.{moment}": getattr(measure, moment) for name, measure in of.categories.items()}
         values |= {f"{part}.newly_solved": of.solved, f"{part}.newly_broken": of.broken}
     return {name: value.mean for name, value in values.items() if value is not None}
+
+
+def checks(verdicts: Iterable[Verdict]) -> dict[str, float]:
+    """What the checks on the data measured, as MLflow plots it over the rounds: name -> value."""
+    known = {*CHECKS, *Drops.model_fields}
+    return {f"data.{verdict.name}": verdict.value for verdict in verdicts if verdict.name in known and verdict.value is not None}
 
 
 def _measure(estimate: Estimate) -> Measure:

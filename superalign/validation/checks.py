@@ -34,8 +34,6 @@ class Check:
     """Upper end."""
     baseline: float | None = None
     """The baseline's value."""
-    needed: bool = False
-    """Whether it is worth a warning in a round if nothing can be judged."""
 
     @property
     def judged(self) -> bool:

@@ -251,10 +251,17 @@ def _law(verdict: Verdict) -> bool:
 
 def _verdicts(verdicts: Iterable[Verdict]) -> Html:
     rows = [
-        [_passed(verdict), tag("span", verdict.name, css="word"), _number(verdict.value), _number(verdict.limit), verdict.detail]
+        [
+            _passed(verdict),
+            tag("span", verdict.name, css="word"),
+            _number(verdict.value),
+            _number(verdict.limit),
+            _number(verdict.baseline),
+            verdict.detail,
+        ]
         for verdict in verdicts
     ]
-    return table(["", "check", "value", "limit", ""], rows, numbers=(2, 3))
+    return table(["", "check", "value", "limit", "before", ""], rows, numbers=(2, 3, 4))
 
 
 def _passed(verdict: Verdict) -> Html:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import references
-from superalign.validation.collapse.diversity import VOCABULARY, Corpus, expected_distinct
+from superalign.validation.collapse.diversity import FAST, VOCABULARY, Corpus, expected_distinct
 from superalign.validation.collapse.semantic import mean_distance, vendi
 from superalign.validation.collapse.units import Side, hashed, unique_shares
 from superalign.validation.duplicates import find
@@ -77,7 +77,8 @@ def test_self_bleu_is_nltks_where_texts_have_four_words(corpus: Corpus, split: l
 
 
 def test_compression_is_that_of_the_lines_together(corpus: Corpus, split: list[list[str]], rows: Rows) -> None:
-    assert corpus.compression(rows) == exactly(references.compression([" ".join(text) for text in chosen(split, rows)]))
+    lines = [" ".join(text) for text in chosen(split, rows)]
+    assert corpus.compression(rows) == exactly(references.compression(lines, FAST))
 
 
 def test_repetition_is_the_share_of_4_grams_a_text_has_had_before(corpus: Corpus, split: list[list[str]], rows: Rows) -> None:

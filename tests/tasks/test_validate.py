@@ -169,7 +169,8 @@ def test_responses_that_collapsed_stop_the_round_which_says_by_which_measures() 
     (verdict,) = named(result, "distinct_2")
     assert verdict.value is not None and verdict.limit is not None and verdict.baseline is not None
     assert verdict.value < verdict.limit < verdict.baseline
-    assert f"distinct_2 is at least {verdict.limit:.4g}: {verdict.baseline:.4g} to {verdict.value:.4g}" in pages(made.docs)
+    said = pages(made.docs)
+    assert f"distinct_2 is at least {verdict.limit:.4g}: different 2-grams" in said and f", baseline {verdict.baseline:.4g}" in said
 
 
 def test_responses_of_which_none_ends_stop_the_round() -> None:
@@ -278,13 +279,13 @@ def test_a_verdict_that_is_not_the_librarys_is_an_error(monkeypatch: pytest.Monk
 
 def measured(*checks: Check) -> list[Verdict]:
     """The verdicts on checks of responses alone."""
-    verdicts = judge(ValidationConfig(), {"responses": batch("responses")}, {"responses": checks}, Path("docs"))
-    return verdicts[len(LAWS["responses"]) :]
+    return judge(ValidationConfig(), {"responses": batch("responses")}, {"responses": checks}, Path("docs"))[len(LAWS["responses"]) :]
 
 
-def test_a_needed_check_without_a_value_is_a_warning_that_did_not_pass() -> None:
-    (verdict,) = measured(Check("balance", "critical", None, None, 0.5, "no examples", needed=True))
-    assert (verdict.severity, verdict.passed, verdict.value, verdict.limit) == ("warning", False, None, None)
+def test_a_check_without_a_value_is_not_judged_and_stops_nothing() -> None:
+    (verdict,) = measured(Check("balance", "critical", None, None, 0.5, "no examples"))
+    assert (verdict.severity, verdict.passed, verdict.value, verdict.limit) == ("warning", True, None, None)
+    assert verdict.detail.startswith("not judged")
 
 
 RECORDS: dict[str, tuple[dict[str, Any], pa.Schema]] = {
@@ -377,10 +378,9 @@ def test_no_two_laws_or_measures_have_one_name() -> None:
 
 
 def test_what_a_model_or_a_stranger_wrote_never_reaches_the_pages_as_markup() -> None:
-    extra = {"chosen": HOSTILE, "rejected": HOSTILE}
-    checks = [Check("balance", "critical", 1, 0, 2, f"{HOSTILE} $measure $value")]
-    judge(ValidationConfig(), {"examples": batch("examples", extra)}, {"examples": checks}, Path("docs"))
-    assert f"balance is at least 0 and at most 2: {HOSTILE.replace('<', '&lt;').replace('>', '&gt;')} $measure $value" in pages("docs")
+    rows, check = batch("examples", {"chosen": HOSTILE, "rejected": HOSTILE}), Check("x", "critical", 1, 0, 2, f"{HOSTILE} $measure $value")
+    judge(ValidationConfig(), {"examples": rows}, {"examples": [check]}, Path("docs"))
+    assert f"x is at least 0 and at most 2: {HOSTILE.replace('<', '&lt;').replace('>', '&gt;')} $measure $value" in pages("docs")
     assert not [page for page in Path("docs").rglob("*.html") if HOSTILE in page.read_text()]
 
 

@@ -41,7 +41,7 @@ class Contamination:
     kinds: list[str]
     """For each of them why: one of ``KINDS``."""
     items: Rows
-    """Items that a row overlaps with, in order."""
+    """Items that a row overlaps with, in the strongest way that it does with any; in order."""
     missed: float
     """Chance that a row and an item whose Jaccard is the very threshold were not compared."""
 
@@ -87,7 +87,8 @@ def overlap(columns: Sequence[Texts], items: Texts, threshold: float = THRESHOLD
         start = 0
         for size, hits in threaded(lambda batch: _looked_up(index, batch, threshold), column.batches()):
             for kind, (here, item) in enumerate(hits):
-                found[item] = True
+                # A row that is an item says nothing of the others that are like it.
+                found[item[kind <= kinds[start + here]]] = True
                 better = kind < kinds[start + here]
                 places, first = np.unique(start + here[better], return_index=True)
                 kinds[places], examples[places] = kind, item[better][first]
