@@ -29,8 +29,8 @@ round: setup ## Bootstraps this folder if need be, runs one round, says what hap
 		'$(BIN)/superalign up                  Prefect and MLflow in the browser' \
 		'$(BIN)/superalign run --rounds 3      more rounds'
 
-test: setup ## Runs the tests
-	@$(BIN)/pytest
+test: setup ## Runs the tests, on two processes of a thread each
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 static: formatted lint contracts types
 

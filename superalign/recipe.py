@@ -14,7 +14,7 @@ from superalign.evaluation import EvaluationConfig, PromotionConfig
 from superalign.learners import SftConfig
 from superalign.oversight import OversightConfig
 from superalign.plugins import AttackerConfig, CriticConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
-from superalign.validation import ValidationConfig
+from superalign.validation import WARNINGS, ValidationConfig
 
 
 class RoundConfig(Config):
@@ -40,8 +40,8 @@ class RoundConfig(Config):
     """The human budget."""
     curator: CuratorConfig = BestVsWorstConfig()
     """What to train on."""
-    validation: ValidationConfig = ValidationConfig()
-    """What the data must pass."""
+    validation: ValidationConfig = ValidationConfig(warnings=(*WARNINGS, "near_duplicates", "unique_share"))
+    """What the data must pass. Attackers ask alike on purpose, and a learner that grows sure answers alike: in a round both only warn."""
     learner: LearnerConfig = SftConfig()
     """How the learner is trained."""
     critic_learner: SftConfig | None = SftConfig(learning_rate=3e-4, epochs=1.0)

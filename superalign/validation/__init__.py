@@ -26,12 +26,14 @@ class Drops(Config):
     """Fall of the entropy of 2-grams."""
     self_bleu: float = Field(default=0.1, ge=0, le=1)
     """Rise of self-BLEU, as a fall of its complement."""
+    boilerplate: float = Field(default=0.05, ge=0, le=1)
+    """Rise of the share of 4-grams that many texts have, as a fall of its complement."""
     compression: float = Field(default=0.1, ge=0, le=1)
     """Rise of the compression ratio, as a fall of its inverse."""
     repetition: float = Field(default=0.05, ge=0, le=1)
     """Rise of the share of repeated 4-grams, as a fall of its complement."""
-    unique_share: float = Field(default=0.25, ge=0, le=1)
-    """Fall of the share of different samples of a query."""
+    unique_share: float = Field(default=0.4, ge=0, le=1)
+    """Fall of the share of different samples of a query; drawing rows anew, with repeats, takes up to 0.37."""
     unique_texts: float = Field(default=0.05, ge=0, le=1)
     """Fall of the share of different texts among answers to different queries."""
     mode_share: float = Field(default=0.05, ge=0, le=1)
@@ -62,7 +64,7 @@ CHECKS = {
     "balance": "share of the largest category",
     "fresh": "share of the examples that people made",
     "exact_duplicates": "share of the rows that repeat an earlier one",
-    "near_duplicates": "share of the rows whose text is nearly another's",
+    "near_duplicates": "share of the rows, repeats apart, whose text is nearly that of another query",
     "contaminated": "share of the rows that hold a benchmark item",
     "mode_share": "share of the commonest text",
     "coverage": "different things asked (different texts, where nothing says what they answer), over those of as many rows of the baseline",
@@ -83,6 +85,21 @@ CHECKS = {
 """Every check beside the measures of ``Drops``, and what it looks at."""
 
 
+WARNINGS = (
+    "exact_duplicates",
+    "drift",
+    "early_warning",
+    "contradictions",
+    "label_balance",
+    "length_tells",
+    "ending_tells",
+    "ties",
+    "agreement",
+    "position_bias",
+)
+"""Checks that warn, where nothing else is said."""
+
+
 class ValidationConfig(Config):
     """Limits of the checks on what would be trained on, and against earlier rounds."""
 
@@ -97,11 +114,11 @@ class ValidationConfig(Config):
     max_duplicates: float = Field(default=0.5, ge=0, le=1)
     """Largest share of rows that repeat an earlier one."""
     max_near_duplicates: float = Field(default=0.5, ge=0, le=1)
-    """Largest share of texts that are a near-duplicate of another."""
-    max_contaminated: float = Field(default=0.0, ge=0, le=1)
-    """Largest share of rows that hold a benchmark item."""
+    """Largest share of rows whose text is nearly that of another query's; a warning where nothing says what rows answer."""
+    max_contaminated: float = Field(default=0.001, ge=0, le=1)
+    """Largest share of rows that hold a benchmark item; they are quarantined anyway, and unrelated sets share a phrase now and then."""
     max_mode_share: float = Field(default=0.2, gt=0, le=1)
-    """Largest share of one text among answers to different queries, where texts have at least four words."""
+    """Largest share of one text, where texts have at least four words; else ``max_label_share`` holds."""
     min_coverage: float = Field(default=0.5, ge=0, le=1)
     """Least number of different things asked, over those of as many rows of the baseline; drawing rows anew, with repeats, leaves 0.63."""
     max_support_lost: float = Field(default=0.05, ge=0, le=1)
@@ -140,20 +157,7 @@ class ValidationConfig(Config):
     """Earlier rounds a trend looks back over."""
     semantic: str | None = None
     """Sentence-embedding model, a folder or a hub id, for mean_distance and vendi; needs ``superalign[semantic]``."""
-    warnings: tuple[str, ...] = (
-        "exact_duplicates",
-        "near_duplicates",
-        "unique_share",
-        "drift",
-        "early_warning",
-        "contradictions",
-        "label_balance",
-        "length_tells",
-        "ending_tells",
-        "ties",
-        "agreement",
-        "position_bias",
-    )
+    warnings: tuple[str, ...] = WARNINGS
     """Checks that warn; all others are critical and stop a round."""
 
     @field_validator("warnings")

@@ -124,11 +124,12 @@ def _report(config: ValidationConfig, data: Data, earlier: Sequence[Data], bench
     if inside:
         found["contaminated"] = inside.rows
     quarantined = _first(found, data.rows)
-    back = look_back(config, side(data), [side(one) for one in earlier], last_number)
+    now = side(data)
+    back = look_back(config, now, [side(one) for one in earlier], last_number)
     checks = [
         *check_rows(config, data.rows, {reason: len(rows) for reason, rows in quarantined.items()}),
         at_most(config, "exact_duplicates", len(twice.repeats) / data.rows, config.max_duplicates),
-        at_most(config, "near_duplicates", twice.clustered / data.rows, config.max_near_duplicates, _clusters(twice)),
+        _near(config, now, twice),
         *([at_most(config, "contaminated", len(inside.rows) / data.rows, config.max_contaminated)] if inside else []),
         *back.checks,
         *check_labels(config, data),
@@ -224,9 +225,22 @@ def _texts(texts: Texts, rows: list[int]) -> list[tuple[int, str]]:
     return [(row + 1, text[:1000]) for row, text in zip(rows, texts.take(rows), strict=True)]
 
 
-def _clusters(twice: duplicates.Duplicates) -> str:
+def _near(config: ValidationConfig, now: Side, twice: duplicates.Duplicates) -> Check:
+    """The share of rows, repeats apart, whose text is nearly another's: that of another query, where queries are known."""
+    free = np.ones(len(now.texts), dtype=np.bool_)
+    free[twice.repeats] = False
+    keys = np.arange(len(free)).astype(np.uint64) if now.keys is None else now.keys
+    members = [mine for cluster in twice.clusters if len(np.unique(keys[mine := cluster[free[cluster]]])) > 1]
     some = "" if twice.missed is not None else "; crowded, so that not all pairs were compared"
-    return f"share of the rows whose text is nearly another's: {len(twice.clusters)} clusters{some}"
+    detail = f"share of the rows, repeats apart, whose text is nearly {'another' if now.keys is None else 'that of another query'}"
+    check = at_most(
+        config,
+        "near_duplicates",
+        sum(map(len, members)) / max(1, int(free.sum())),
+        config.max_near_duplicates,
+        f"{detail}: {len(twice.clusters)} clusters in all{some}",
+    )
+    return replace(check, severity="warning") if now.keys is None else check
 
 
 def _counted(rows: Rows) -> list[int]:

@@ -26,6 +26,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "contradictions",
         "label_balance",
         "length_tells",
+        "ending_tells",
         "ties",
         "agreement",
         "pass_at_k",

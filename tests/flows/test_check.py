@@ -81,7 +81,7 @@ def test_a_collapsed_file_is_unfit_beside_its_baseline(tmp_path: Path, capsys: p
     assert code == 1
     assert report["fit"] is False
     assert one(report, "mode_share")["passed"] is False
-    assert one(report, "mode_share")["baseline"] == pytest.approx(1 / 60)
+    assert one(report, "mode_share")["baseline"] == pytest.approx(1 / 80)
 
 
 def test_a_benchmark_inside_is_named_row_by_row_and_item_by_item(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

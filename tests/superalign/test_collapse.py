@@ -140,9 +140,59 @@ def test_a_file_that_only_asks_other_categories_more_often_has_not_collapsed() -
     narrow, wide = [(f"n{index}", "yes it is so") for index in range(200)], [(f"w{index}", sentence(rng)) for index in range(200)]
     now, earlier = [*narrow, *wide[:60]], [*narrow[:60], *wide[60:]]
     kinds = [["narrow" if key[0] == "n" else "wide" for key, _ in rows] for rows in (now, earlier)]
-    config = CONFIG.model_copy(update={"max_support_lost": 1.0})
+    config = CONFIG.model_copy(update={"max_support_lost": 1.0, "max_mode_share": 1.0})
     # Other queries on both sides, so that nothing pairs.
     assert not failed(side([(f"now {key}", text) for key, text in now], kinds[0]), side(earlier, kinds[1]), config=config)
+
+
+def several(seed: int, count: int = 120, samples: int = 3) -> list[Row]:
+    rng = random.Random(seed)
+    return [(str(query), sentence(rng)) for query in range(count) for _ in range(samples)]
+
+
+def test_a_refusal_in_two_of_three_samples_is_a_collapse_with_and_without_a_baseline() -> None:
+    rows = several(0)
+    now = [(key, text if index % 3 == 0 else "I cannot help with that today") for index, (key, text) in enumerate(rows)]
+    assert "mode_share" in failed(side(now))
+    assert {"mode_share", "unique_texts", "openings"} <= failed(side(now), side(rows))
+
+
+@pytest.mark.parametrize("order", ["shuffled", "reversed", "by text", "by length"])
+def test_several_samples_a_query_in_another_order_are_the_same_file(order: str) -> None:
+    rows = several(0)
+    other = {
+        "shuffled": random.Random(1).sample(rows, len(rows)),
+        "reversed": rows[::-1],
+        "by text": sorted(rows, key=lambda row: row[1]),
+        "by length": sorted(rows, key=lambda row: len(row[1])),
+    }[order]
+    assert not failed(side(other), side(rows))
+    assert checks(side(other), side(healthy(5))) == checks(side(rows), side(healthy(5)))
+
+
+def test_what_is_wrong_by_itself_is_wrong_beside_a_baseline_that_is_as_bad() -> None:
+    rows = replaced(healthy(0), 0.5, "the very same four words")
+    assert "mode_share" in failed(side(rows), side(rows))
+
+
+def test_new_questions_that_are_all_answered_alike_are_not_hidden_by_the_old_ones() -> None:
+    rows = healthy(0, 200)
+    now = [*rows, *((f"new {index}", "I cannot help with that today") for index in range(140))]
+    assert "mode_share" in failed(side(now), side(rows))
+
+
+def test_a_large_file_of_few_texts_is_seen_as_such() -> None:
+    rng = random.Random(0)
+    rows = [(str(index), f"{rng.random()} {rng.random()} {rng.random()} {rng.random()} {rng.random()}") for index in range(6000)]
+    now = [(key, text if rng.random() < 0.7 else rows[rng.randrange(2000)][1]) for key, text in rows]
+    found = checks(side(now), side(rows))["unique_texts"]
+    assert found.passed is False
+    assert found.value == pytest.approx(len({text for _, text in now}) / 6000)
+
+
+def test_drawing_several_samples_again_with_repeats_is_no_collapse() -> None:
+    rows = several(0, 200)
+    assert not failed(side(random.Random(0).choices(rows, k=len(rows))), side(rows))
 
 
 def test_samples_that_grow_alike_are_fewer_unique_answers_and_nothing_else() -> None:
@@ -232,8 +282,9 @@ def test_equal_files_give_equal_checks_whatever_the_order_of_their_rows() -> Non
     assert checks(side(rows), side(healthy(1))) == checks(side(other), side(healthy(1)))
 
 
-def test_sides_are_paired_by_key_where_they_share_half() -> None:
-    left, right = side(healthy(0, 150)), side(healthy(1, 100))
+def test_sides_are_paired_by_key_where_the_other_answers_nearly_all() -> None:
+    left, right = side(healthy(0, 100)), side(healthy(1, 150))
+    assert not match([right, left], 1000).paired
     found = match([left, right], 1000)
     assert found.paired
     assert len(found) == 100

@@ -155,6 +155,11 @@ def _swaps(family: Family, permutations: int) -> Iterator[tuple[Rows, Rows]]:
             swap = rng.random(len(left)) < 0.5
             yield np.where(swap, right, left), np.where(swap, left, right)
         return
+    if not np.ptp(family.sample.strata):
+        for _ in range(permutations):
+            dealt = rng.permutation(2 * len(left))
+            yield dealt[: len(left)], dealt[len(left) :]
+        return
     # Within a stratum both sides have equally many units, so the places of side 0 in this order are always as many of each.
     strata = np.tile(family.sample.strata, 2)
     places = np.lexsort((np.repeat([0, 1], len(left)), strata))

@@ -24,6 +24,8 @@ Rows: TypeAlias = NDArray[np.int64]
 LONGEST_GRAM = 4
 VOCABULARY = 50_257
 """Words the expectation of distinct-n draws from: GPT-2's vocabulary, a constant, so that values of different files compare."""
+COMMON = 0.1
+"""Share of the texts that have an n-gram from which it is boilerplate."""
 FAST = 1
 """Level that texts are deflated at: it finds what repeats at a quarter of the default's cost."""
 SMOOTHING = 0.1
@@ -82,6 +84,13 @@ class Corpus:
             none |= (matched == 0) & (n == 1)
             logs += np.log(np.where(matched == 0, SMOOTHING, matched) / (self.length - n + 1)) / LONGEST_GRAM
         return float(np.where(none, 0.0, np.exp(logs)).mean())
+
+    def boilerplate(self, rows: Rows) -> float | None:
+        """Mean share of a text's 4-grams that at least a tenth of the texts have."""
+        if not len(rows) or len(self.grams) < LONGEST_GRAM:
+            return None
+        here = self.occurrences[-1][rows]
+        return float((np.bincount(here.ravel())[here] >= max(2, COMMON * len(rows))).mean())
 
     def compression(self, rows: Rows) -> float | None:
         """Compression ratio (arXiv 2403.00553): bytes over bytes deflated at level 1; higher is more alike."""

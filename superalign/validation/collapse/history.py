@@ -16,7 +16,7 @@ from superalign.validation.collapse.measures import (
     Family,
     answer_family,
     meaning_family,
-    repeat_family,
+    repeat_families,
     share_family,
     text_family,
     word_family,
@@ -64,7 +64,8 @@ def look_back(config: ValidationConfig, now: Side, earlier: Sequence[Side], fina
         return replace(alone, checks=[*alone.checks, *_coverage(config, now, baseline)])
     families = [*_families(config, [now, baseline], sample, final), *_meanings(config, sample)]
     changes = compare(families, config.drops.model_dump(), config.permutations, PAIRS * config.false_alarms)
-    checks = [*check_changes(config, [_matched(change, sample) for change in changes]), *_coverage(config, now, baseline)]
+    checks = _with_mode(config, check_changes(config, [_matched(change, sample) for change in changes]), sample)
+    checks += _coverage(config, now, baseline)
     checks += _support(config, now, baseline, final)
     past = _trend(config, [*earlier, now], final)
     return replace(past, checks=[*checks, *past.checks], lengths=sample.lengths)
@@ -75,20 +76,26 @@ def _alone(config: ValidationConfig, now: Side, final: Final, why: str) -> Histo
     sample = match([now], SPARE * config.sample)
     families = [*_families(config, [now], sample, final), *_meanings(config, sample)]
     checks = check_changes(config, [change for family in families for change in describe(family)])
-    prose = len(sample) >= FEWEST and sample.common_length(config.words) >= FEWEST_WORDS
-    limits = {"mode_share": config.max_mode_share if prose else None}
-    checks = [replace(one, most=limits.get(one.name), detail=f"{one.detail}; {why}") for one in checks]
+    checks = _with_mode(config, [replace(one, detail=f"{one.detail}; {why}") for one in checks], sample)
     return History(checks, lengths=sample.lengths)
+
+
+def _with_mode(config: ValidationConfig, checks: list[Check], sample: Sample) -> list[Check]:
+    """The checks with the limit that the share of the commonest text has by itself, whatever the baseline's is."""
+    if len(sample) < FEWEST:
+        return checks
+    prose = np.median(sample.lengths[0]) >= FEWEST_WORDS
+    limit = config.max_mode_share if prose else config.max_label_share
+    return [replace(one, most=min(limit, one.most or limit)) if one.name == "mode_share" else one for one in checks]
 
 
 def _families(config: ValidationConfig, sides: Sequence[Side], sample: Sample, final: Final) -> list[Family]:
     if not len(sample):
         return []
-    keyed = all(side.keys is not None for side in sides)
     found = [
         word_family(sample, config.sample, config.words),
         text_family(sample, config.sample),
-        repeat_family(sample if keyed else match([side.repeated for side in sides], config.sample), config.sample, keyed=keyed),
+        *repeat_families(sides),
         share_family(sides, sample, config.sample),
         # Whether answers are still there is asked of each file as a whole: pairing would leave out what is no longer asked.
         answer_family(match(sides, SPARE * config.sample, pair=False), config.sample, final),
@@ -134,7 +141,7 @@ def _support(config: ValidationConfig, now: Side, baseline: Side, final: Final) 
 
 def _trend(config: ValidationConfig, sides: Sequence[Side], final: Final) -> History:
     """Checks on the trend over all files, and each measure over them."""
-    sample = match(sides, SPARE * config.sample)
+    sample = match(sides, SPARE * config.sample, of=-1)
     if len(sample) < FEWEST:
         why = f"the {len(sides)} files share {len(sample)} comparable texts, {FEWEST} are the fewest"
         return History([at_most(config, "trend", None, config.max_trend, why)] if len(sides) >= SHORTEST_TREND else [])

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from superalign.validation.collapse.diversity import LONGEST_GRAM, Corpus, entropy_of
 from superalign.validation.collapse.semantic import embed, mean_distance, vendi
-from superalign.validation.collapse.units import Rows, Sample, Side, coded, group_sizes, unique_shares
-from superalign.validation.files.texts import normal
+from superalign.validation.collapse.units import Rows, Sample, Side, coded, group_sizes, matched, row_by_row, unique_shares
 
 Worse = Literal["lower", "higher share", "higher ratio", "either"]
 """In which direction a measure tells of collapse, and what a relative change of it is a change of."""
@@ -26,6 +24,7 @@ WORSE: Mapping[str, Worse] = {
     "distinct_4": "lower",
     "ngram_entropy": "lower",
     "self_bleu": "higher share",
+    "boilerplate": "higher share",
     "compression": "higher ratio",
     "repetition": "higher share",
     "unique_share": "lower",
@@ -49,11 +48,12 @@ MEANS: Mapping[str, str] = {
     "distinct_4": "different 4-grams, over what as many random draws would give",
     "ngram_entropy": "entropy of the 2-grams, nats",
     "self_bleu": "mean BLEU of a text against all others",
+    "boilerplate": "mean share of a text's 4-grams that a tenth of the texts have",
     "compression": "bytes over deflated bytes",
     "repetition": "mean share of a text's 4-grams that it has had before",
     "unique_share": "mean share of different texts among a query's samples",
-    "unique_texts": "different texts over texts",
-    "mode_share": "share of the commonest text",
+    "unique_texts": "different texts over answers to different queries",
+    "mode_share": "share of the commonest text among all rows",
     "openings": "effective number of first three words, over texts",
     "closings": "effective number of last three words, over texts",
     "answer_entropy": "entropy of the final answers, nats",
@@ -68,6 +68,8 @@ MEANS: Mapping[str, str] = {
 
 EDGE = 3
 """Words of an opening or a closing."""
+REPEATS = 50_000
+"""Rows a side that repetition is counted over."""
 MOST_SAMPLES = 16
 """Samples of a query that the unique share looks at, at most."""
 
@@ -119,7 +121,9 @@ def word_family(sample: Sample, size: int, most_words: int) -> Family | None:
         "compression": corpus.compression
     }
     measures |= {"ngram_entropy": corpus.entropy} if grams >= 2 else {}
-    measures |= {"self_bleu": corpus.self_bleu, "repetition": corpus.repetition} if grams == LONGEST_GRAM else {}
+    measures |= (
+        {"self_bleu": corpus.self_bleu, "boilerplate": corpus.boilerplate, "repetition": corpus.repetition} if grams == LONGEST_GRAM else {}
+    )
     return Family(measures, chosen, f"{len(chosen)} texts of {length} words", corpus)
 
 
@@ -138,13 +142,25 @@ def text_family(sample: Sample, size: int) -> Family:
     return Family(measures, chosen, f"{len(chosen)} texts")
 
 
-def repeat_family(sample: Sample, size: int, *, keyed: bool) -> Family:
-    """How often whole texts repeat: as answers to different queries if ``keyed``; else as rows, where only the commonest says something."""
-    chosen = _first(sample, size)
-    whole = coded(normal(pa.array([text for side in chosen.texts for text in side], pa.string())).to_pylist())
-    measures: dict[str, Measure] = {"mode_share": lambda rows: float(np.bincount(whole[rows]).max() / len(rows)) if len(rows) else None}
-    measures |= {"unique_texts": lambda rows: _ratio(whole[rows])} if keyed else {}
-    return Family(measures, chosen, f"{len(chosen)} {'texts' if keyed else 'rows'}")
+def repeat_families(sides: Sequence[Side]) -> list[Family]:
+    """How often whole texts repeat, over the whole of the files: the commonest among all rows, and answers to different queries.
+
+    Texts are known by their hashes, so that this looks at a hundred times as many as the other measures do.
+    """
+    if any(side.hashes is None for side in sides):
+        return []
+    everything = matched([row_by_row(side) for side in sides], REPEATS, pair=False)
+    found = [_repeats(sides, everything, "mode_share", lambda counts, of: float(counts.max() / of), "rows")]
+    if all(side.keys is not None for side in sides):
+        queries = matched(sides, REPEATS)
+        found.append(_repeats(sides, queries, "unique_texts", lambda counts, of: int(np.count_nonzero(counts)) / of, "queries"))
+    return found
+
+
+def _repeats(sides: Sequence[Side], sample: Sample, name: str, of: Callable[[NDArray[np.int64], int], float], what: str) -> Family:
+    hashes = [side.hashes[rows] for side, rows in zip(sides, sample.rows, strict=True) if side.hashes is not None]
+    codes = np.unique(np.concatenate(hashes), return_inverse=True)[1]
+    return Family({name: lambda rows: of(np.bincount(codes[rows]), len(rows)) if len(rows) else None}, sample, f"{len(sample)} {what}")
 
 
 def answer_family(sample: Sample, size: int, final: Callable[[str], str | None]) -> Family | None:

@@ -17,6 +17,11 @@ from superalign.validation.files.texts import Texts
 FEWEST = 50
 """Units below which nothing is compared."""
 
+SCATTER = np.uint64(0x9E3779B97F4A7C15)
+"""An odd number that scatters hashes by multiplication."""
+PAIRED = 0.8
+"""Share of a side's units that must be found in the others for units to be paired."""
+
 Rows = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
@@ -34,8 +39,6 @@ class Side:
     """Which texts count, those that ended by themselves; None: all."""
     hashes: Keys | None = None
     """Each text, hashed."""
-    chosen: Rows | None = None
-    """The units, where they are not to be found by key."""
 
     @cached_property
     def rows(self) -> Rows:
@@ -44,24 +47,19 @@ class Side:
 
     @cached_property
     def units(self) -> Rows:
-        """The first usable row of each key, or of each text where nothing says what a text answers; in the order of their hashes.
+        """One usable row of each key, or of each text where nothing says what a text answers; in the order of their hashes.
 
-        Without keys a row that is there twice cannot be told from an answer that is given twice, so that how often texts
-        repeat is measured by itself, over ``rows``.
+        Of several answers to a key the one that a hash of both puts first, whatever the order of the file. Without keys a row that is
+        there twice cannot be told from an answer that is given twice, so that each text counts once.
         """
-        if self.chosen is not None:
-            return self.chosen
-        names = self.hashes if self.keys is None else self.keys
-        return self.rows if names is None else self.rows[np.unique(names[self.rows], return_index=True)[1]]
-
-    @property
-    def repeated(self) -> Side:
-        """The same with every row a unit, where there are no keys."""
-        if self.keys is not None or self.hashes is None:
-            return self
-        order = self.rows[np.argsort(self.hashes[self.rows], kind="stable")]
-        # A drawn order, since that of the hashes puts equal texts side by side.
-        return replace(self, chosen=np.random.default_rng(0).permutation(order))
+        if self.keys is None:
+            return self.rows if self.hashes is None else self.rows[np.unique(self.hashes[self.rows], return_index=True)[1]]
+        keys = self.keys[self.rows]
+        ranks = self.rows if self.hashes is None else (self.hashes[self.rows] ^ keys) * SCATTER
+        order = np.lexsort((ranks, keys))
+        firsts = np.concatenate([[True], keys[order][1:] != keys[order][:-1]])[: len(keys)]
+        units: Rows = self.rows[order][firsts]
+        return units
 
 
 @dataclass(frozen=True)
@@ -102,20 +100,36 @@ class Sample:
         return Sample(texts, rows, self.strata[places[0]], self.paired)
 
 
-def match(sides: Sequence[Side], most: int, *, pair: bool = True) -> Sample:
-    """At most ``most`` units of each side, matched.
+def match(sides: Sequence[Side], most: int, *, of: int = 0, pair: bool = True) -> Sample:
+    """At most ``most`` units of each side, matched, with their texts.
 
-    Paired by key where every side answers at least half of what the smallest does, unless ``pair`` is false; else as many of each
-    category where all have categories; else as many of each.
+    Paired by key where the other sides answer nearly all that side ``of`` does, unless ``pair`` is false; else as many of each category
+    where all have categories; else as many of each.
     """
-    shared = _shared(sides) if pair else None
+    places = matched(sides, most, of=of, pair=pair)
+    texts = tuple(tuple(side.texts.take(rows.tolist())) for side, rows in zip(sides, places.rows, strict=True))
+    return replace(places, texts=texts)
+
+
+def matched(sides: Sequence[Side], most: int, *, of: int = 0, pair: bool = True) -> Sample:
+    """The same without the texts."""
+    shared = _shared(sides, of) if pair else None
     if shared is not None:
         chosen = tuple(side.units[np.searchsorted(_keys(side), shared[:most])] for side in sides)
-        strata = np.zeros(len(chosen[0]), dtype=np.int64)
-    else:
-        chosen, strata = _stratified(sides, most)
-    texts = tuple(tuple(side.texts.take(rows.tolist())) for side, rows in zip(sides, chosen, strict=True))
-    return Sample(texts, chosen, strata, shared is not None)
+        return Sample((), chosen, np.zeros(len(chosen[0]), dtype=np.int64), paired=True)
+    chosen, strata = _stratified(sides, most)
+    return Sample((), chosen, strata, paired=False)
+
+
+def row_by_row(side: Side) -> Side:
+    """The same with every row a unit, in an order that depends on the texts alone."""
+    assert side.hashes is not None
+    order = np.argsort(side.hashes, kind="stable")
+    ordered, places = side.hashes[order], np.arange(len(order))
+    begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)]
+    before = np.empty(len(order), dtype=np.uint64)
+    before[order] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return replace(side, keys=(side.hashes ^ ((before + np.uint64(1)) * SCATTER)) * SCATTER, hashes=None)
 
 
 def group_sizes(side: Side) -> NDArray[np.int64]:
@@ -162,14 +176,14 @@ def _keys(side: Side) -> Keys:
     return side.keys[side.units]
 
 
-def _shared(sides: Sequence[Side]) -> Keys | None:
-    """The keys that all sides have, if they are enough to pair by."""
+def _shared(sides: Sequence[Side], of: int) -> Keys | None:
+    """The keys that all sides have, if they are enough to pair by: few texts of the side in question may be left out."""
     if any(side.keys is None for side in sides):
         return None
     shared = _keys(sides[0])
     for side in sides[1:]:
         shared = np.intersect1d(shared, _keys(side), assume_unique=True)
-    return shared if len(shared) >= max(FEWEST, min(len(side.units) for side in sides) / 2) else None
+    return shared if len(shared) >= max(FEWEST, PAIRED * len(sides[of].units)) else None
 
 
 def _stratified(sides: Sequence[Side], most: int) -> tuple[tuple[Rows, ...], NDArray[np.int64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,10 @@ Values: TypeAlias = pa.Array | pa.ChunkedArray
 
 FEWEST = 30
 """Texts of a class, or pairs, below which a length that seems to tell them is as likely chance."""
+CONFIDENT = 1.959963984540054
+"""Standard errors either side of a mean in its 95 % interval."""
+DENSE = 10**6
+"""Different lengths times classes up to which a table of all of them is counted, which is faster than sorting."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,10 @@ class GiveAway:
 
     auc: float
     """Probability that length puts one of each in the right order, ties half; 0.5 tells nothing."""
-    error: float
-    """Its standard error where length tells nothing."""
+    low: float
+    """Lower end of its 95 % interval, folded at 0.5 as the value is."""
+    high: float
+    """Upper end."""
     longer: bool
     """Whether texts of the class are the longer ones."""
     label: str
@@ -105,8 +112,9 @@ def give_away(lengths: Ints, labels: Values) -> GiveAway | None:
     outside = len(said) - inside
     above = (_rank_sums(lengths, said, len(names))[large] - inside * (inside + 1) / 2) / (inside * outside)
     best = int(np.abs(above - 0.5).argmax())
-    error = np.sqrt((len(said) + 1) / (12 * inside[best] * outside[best]))
-    return GiveAway(float(max(above[best], 1 - above[best])), float(error), bool(above[best] > 0.5), str(names[int(large[best])]))
+    auc = float(min(1.0, max(above[best], 1 - above[best])))
+    margin = CONFIDENT * _auc_error(auc, float(inside[best]), float(outside[best]))
+    return GiveAway(auc, max(0.5, auc - margin), min(1.0, auc + margin), bool(above[best] > 0.5), str(names[int(large[best])]))
 
 
 def pair_give_away(chosen_lengths: Ints, rejected_lengths: Ints) -> GiveAway | None:
@@ -115,7 +123,10 @@ def pair_give_away(chosen_lengths: Ints, rejected_lengths: Ints) -> GiveAway | N
     if pairs < FEWEST:
         return None
     longer, shorter = int((chosen_lengths > rejected_lengths).sum()), int((chosen_lengths < rejected_lengths).sum())
-    return GiveAway(0.5 + abs(longer - shorter) / (2 * pairs), float(np.sqrt(longer + shorter) / (2 * pairs)), longer > shorter, "chosen")
+    auc = 0.5 + abs(longer - shorter) / (2 * pairs)
+    # Ties vary less than the coin flips they count as, so that the interval is no narrower than it should be.
+    low, high = wilson(auc, pairs)
+    return GiveAway(auc, max(0.5, low), high, longer > shorter, "chosen")
 
 
 def pile_up(lengths: Ints) -> float | None:
@@ -128,18 +139,41 @@ def pile_up(lengths: Ints) -> float | None:
 
 
 def ties(chosen: Values, rejected: Values, chosen_score: Values | None = None, rejected_score: Values | None = None) -> Ties:
-    """Pairs of equal texts, and of scores that tie or are reversed; a missing text or score is neither."""
+    """Pairs of equal texts, and of scores that tie or are reversed; what lacks a text is no pair, and a missing score is neither."""
     same, none = np.flatnonzero(mask(pc.equal(chosen, rejected))), np.zeros(0, dtype=np.int64)
     if chosen_score is None or rejected_score is None:
         return Ties(same, none, none)
+    pairs = mask(pc.and_(pc.is_valid(chosen), pc.is_valid(rejected)))
     tied, wrong = pc.equal(chosen_score, rejected_score), pc.less(chosen_score, rejected_score)
-    return Ties(same, np.flatnonzero(mask(tied)), np.flatnonzero(mask(wrong)))
+    return Ties(same, np.flatnonzero(mask(tied) & pairs), np.flatnonzero(mask(wrong) & pairs))
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of ``n``."""
+    square = CONFIDENT**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    margin = CONFIDENT * sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    # At 0 and at 1 the last digit may lie on the wrong side.
+    return max(0.0, min(share, middle - margin)), min(1.0, max(share, middle + margin))
+
+
+def _auc_error(auc: float, inside: float, outside: float) -> float:
+    """Standard error of an AUC (Hanley and McNeil, Radiology 1982)."""
+    two_inside, two_outside = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (inside - 1) * (two_inside - auc**2) + (outside - 1) * (two_outside - auc**2)
+    return sqrt(max(0.0, variance) / (inside * outside))
 
 
 def _rank_sums(lengths: Ints, said: Ints, classes: int) -> NDArray[np.float64]:
     """Sum of the ranks of each class, ties sharing their mean rank."""
-    # One sort of both together is several times faster than ranking every text.
-    cells, counts = np.unique(lengths * classes + said, return_counts=True)
+    places = lengths * classes + said
+    if places.max() < DENSE:
+        counts = np.bincount(places)
+        cells = np.flatnonzero(counts)
+        counts = counts[cells]
+    else:
+        # One sort of both together is several times faster than ranking every text.
+        cells, counts = np.unique(places, return_counts=True)
     new = np.diff(cells // classes, prepend=-1) > 0
     sizes = np.add.reduceat(counts, np.flatnonzero(new))
     ranks = np.cumsum(sizes) - (sizes - 1) / 2

@@ -12,12 +12,15 @@ from superalign.validation.checks import Check, at_least, at_most, severity
 from superalign.validation.collapse.diversity import lengths
 from superalign.validation.collapse.units import hashed
 from superalign.validation.files import Data
-from superalign.validation.files.texts import Texts, normal
-from superalign.validation.labels import GiveAway, Ties, balance, contradictions, give_away, pair_give_away, ties
+from superalign.validation.files.texts import Held, Texts, normal
+from superalign.validation.labels import FEWEST, GiveAway, Ties, Values, balance, contradictions, give_away, pair_give_away, ties
 from superalign.validation.labels.agreement import fleiss, krippendorff, matrix, pairwise, side_by_side
-from superalign.validation.labels.verdicts import falls, gap, kendall, pass_at, position_bias
+from superalign.validation.labels.verdicts import HUGE, falls, gap, kendall, pass_at, position_bias
+from superalign.validation.rows.masks import mask
 
 Rows = NDArray[np.int64]
+Gaps = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Scores of the chosen answers, and of the rejected ones."""
 
 FEWEST_SAMPLES = 2
 """Samples of a query from which pass@k tells of what a policy can do at all; pass@1 may rise while it falls (arXiv 2407.05013)."""
@@ -64,30 +67,24 @@ def check_pairs(config: ValidationConfig, data: Data, baseline: Data | None) -> 
     """Checks on preferences."""
     if not data.has("rejected"):
         return []
-    found = _ties(data)
+    checks = check_order(config, data.column("text"), data.column("rejected"), *_pair_scores(data))
+    if now := _gaps(data):
+        checks.append(_gap(config, now, _gaps(baseline) if baseline is not None else None))
+    return checks
+
+
+def check_order(
+    config: ValidationConfig, chosen: Values, rejected: Values, chosen_score: Values | None, rejected_score: Values | None
+) -> list[Check]:
+    """Checks on pairs by themselves: their order, and what gives it away. A row without a rejected answer is no pair."""
+    there = pc.is_valid(rejected)
+    found, pairs = ties(chosen, rejected, chosen_score, rejected_score), int(pc.sum(there).as_py() or 0)
     wrong = len(np.union1d(found.same, np.union1d(found.tied, found.wrong)))
     detail = f"{len(found.same)} pairs of equal answers, {len(found.tied)} of equal scores, {len(found.wrong)} of reversed scores"
-    checks = [at_most(config, "ties", wrong / data.rows, config.max_ties, detail)]
+    checks = [at_most(config, "ties", wrong / pairs if pairs else None, config.max_ties, detail if pairs else "no pairs")]
+    one, other = Held(chosen.filter(there)), Held(rejected.filter(there))
     for name, of, what in (("length_tells", _lengths, "number of words"), ("ending_tells", _ended, "way it ends")):
-        checks.append(_tells(config, name, pair_give_away(of(data.texts("text")), of(data.texts("rejected"))), what))
-    if now := _gaps(data):
-        mean = gap(*now)
-        base = gap(*then) if baseline is not None and (then := _gaps(baseline)) else None
-        if mean is not None:
-            limit = base.mean * (1 - config.max_gap_drop) if base else None
-            checks.append(
-                Check(
-                    "score_gap",
-                    severity(config, "score_gap"),
-                    mean.mean,
-                    limit,
-                    None,
-                    "mean score of chosen less rejected",
-                    mean.low,
-                    mean.high,
-                    base.mean if base else None,
-                )
-            )
+        checks.append(_tells(config, name, pair_give_away(of(one), of(other)), what))
     return checks
 
 
@@ -156,25 +153,53 @@ def _ranks(config: ValidationConfig, data: Data, baseline: Data) -> Check:
     (keys, ours), (others, theirs) = _scores(data), _scores(baseline)
     _, left, right = np.intersect1d(keys, others, return_indices=True)
     detail = f"Kendall's tau between the scores of {len(left)} rows and the baseline's of the same answers"
+    if len(left) < FEWEST:
+        return at_least(config, "rank_consistency", None, config.min_rank_consistency, f"{detail}; {FEWEST} are the fewest that are judged")
     return at_least(config, "rank_consistency", kendall(ours[left], theirs[right]), config.min_rank_consistency, detail)
 
 
 def _scores(data: Data) -> tuple[NDArray[np.uint64], NDArray[np.float64]]:
     """The first score of each answer, known by what it answers and says."""
-    roles = [role for role in ("group", "text") if data.has(role)]
-    return np.asarray(_inputs([data.texts(role) for role in roles])), np.asarray(data.column("score").to_numpy(), dtype=np.float64)
+    inputs = _inputs([data.texts(role) for role in ("group", "text") if data.has(role)])
+    scores = np.asarray(data.column("score").to_numpy(), dtype=np.float64)
+    known = np.abs(scores) < HUGE
+    return inputs[known], scores[known]
 
 
-def _gaps(data: Data) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    if not (data.has("chosen_score") and data.has("rejected_score")):
+def _gap(config: ValidationConfig, now: Gaps, then: Gaps | None) -> Check:
+    """The mean gap, against the baseline's where both have enough pairs."""
+    mean, base, detail = gap(*now), gap(*then) if then else None, "mean score of chosen less rejected"
+    if mean is None:
+        return Check("score_gap", severity(config, "score_gap"), None, None, None, "fewer than two pairs have both scores")
+    limit = None
+    if then and base and min(mean.n, base.n) < FEWEST:
+        detail += f" over {mean.n} pairs, {base.n} in the baseline; {FEWEST} are the fewest that are judged"
+    elif then and base and (fall := falls(now[0] - now[1], then[0] - then[1], paired=False)):
+        limit = base.mean - config.max_gap_drop * abs(base.mean)
+        limit = limit if fall.p <= config.false_alarms / 10 else min(limit, mean.mean)
+        detail += f"; chance makes it fall as far with p = {fall.p:.2g}"
+    baseline = base.mean if base else None
+    return Check("score_gap", severity(config, "score_gap"), mean.mean, limit, None, detail, mean.low, mean.high, baseline)
+
+
+def _gaps(data: Data) -> Gaps | None:
+    """Both scores of the pairs that have them."""
+    one, other = _pair_scores(data)
+    if one is None or other is None or not data.has("rejected"):
         return None
-    one, other = (np.asarray(data.column(role).to_numpy(), dtype=np.float64) for role in ("chosen_score", "rejected_score"))
-    return one, other
+    chosen, rejected = (np.asarray(column.to_numpy(), dtype=np.float64) for column in (one, other))
+    answered = np.concatenate([batch.is_valid().to_numpy(zero_copy_only=False) for batch in data.texts("rejected").batches()])
+    known = answered & (np.abs(chosen) < HUGE) & (np.abs(rejected) < HUGE)
+    return chosen[known], rejected[known]
+
+
+def _pair_scores(data: Data) -> tuple[Values | None, Values | None]:
+    chosen, rejected = (data.column(role) if data.has(role) else None for role in ("chosen_score", "rejected_score"))
+    return chosen, rejected
 
 
 def _ties(data: Data) -> Ties:
-    scores = [data.column(role) if data.has(role) else None for role in ("chosen_score", "rejected_score")]
-    return ties(data.column("text"), data.column("rejected"), *scores)
+    return ties(data.column("text"), data.column("rejected"), *_pair_scores(data))
 
 
 def _tells(config: ValidationConfig, name: str, found: GiveAway | None, what: str) -> Check:
@@ -182,8 +207,7 @@ def _tells(config: ValidationConfig, name: str, found: GiveAway | None, what: st
     if found is None:
         return at_most(config, name, None, config.max_length_tells, "too few rows of two kinds")
     detail = f"AUC with which the {what} alone tells {found.label!r}, that with {'more' if found.longer else 'less'} of it"
-    interval = (max(0.5, found.auc - 1.96 * found.error), min(1.0, found.auc + 1.96 * found.error))
-    return at_most(config, name, found.auc, config.max_length_tells, detail, low=interval[0], high=interval[1])
+    return at_most(config, name, found.auc, config.max_length_tells, detail, low=found.low, high=found.high)
 
 
 def _inputs(columns: list[Texts]) -> NDArray[np.uint64]:
@@ -193,13 +217,13 @@ def _inputs(columns: list[Texts]) -> NDArray[np.uint64]:
 
 
 def _lengths(texts: Texts) -> Rows:
-    return np.concatenate([lengths(pc.fill_null(batch, "")) for batch in texts.batches()])
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(lengths(batch) for batch in texts.batches())])
 
 
 def _ended(texts: Texts) -> Rows:
     """1 for each text that ends as a sentence, a number, a quote or a bracket does; answers that were cut off do not."""
-    parts = [pc.match_substring_regex(pc.fill_null(batch, ""), ENDED).to_numpy(zero_copy_only=False) for batch in texts.batches()]
-    return np.asarray(np.concatenate(parts), dtype=np.int64)
+    parts = [mask(pc.match_substring_regex(batch, ENDED)) for batch in texts.batches()]
+    return np.concatenate([np.zeros(0, dtype=np.bool_), *parts]).astype(np.int64)
 
 
 def _named(groups: list[list[int]]) -> str:

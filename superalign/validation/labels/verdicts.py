@@ -16,12 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from superalign.errors import DataError
-from superalign.validation.labels import Ints, Values, codes
+from superalign.validation.labels import CONFIDENT, Ints, Values, codes, wilson
 
 Floats: TypeAlias = NDArray[np.float64]
 
-CONFIDENT = 1.959963984540054
-"""Standard errors either side of a mean in its 95 % interval."""
 PERMUTATIONS = 4999
 """Random permutations that a difference is held against."""
 SMALL = 10_000
@@ -90,7 +88,8 @@ def kendall(now: Floats, then: Floats) -> float | None:
     if size in (tied_x, tied_y):
         return None
     agreeing = size - tied_x - tied_y + _tied(xs * len(ys) + ys) - 2 * _inversions(ys[order])
-    return agreeing / (sqrt(size - tied_x) * sqrt(size - tied_y))
+    # Two roots, as one product of large numbers would lose digits; rounding may then leave the range.
+    return max(-1.0, min(1.0, agreeing / (sqrt(size - tied_x) * sqrt(size - tied_y))))
 
 
 def gap(chosen: Floats, rejected: Floats) -> Estimate | None:
@@ -236,12 +235,7 @@ def _log_factorial(numbers: Ints) -> Floats:
 
 def _wilson(hits: int, n: int) -> Estimate | None:
     """A share with Wilson's interval; None of nothing."""
-    if not n:
-        return None
-    share, square = hits / n, CONFIDENT**2
-    middle = (share + square / (2 * n)) / (1 + square / n)
-    margin = CONFIDENT * sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    return Estimate(share, max(0.0, middle - margin), min(1.0, middle + margin), n)
+    return Estimate(hits / n, *wilson(hits / n, n), n) if n else None
 
 
 def _same(places: Ints, items: Values, orders: Values) -> Estimate | None:
