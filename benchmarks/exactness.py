@@ -183,15 +183,17 @@ def _selected_pairs(texts: list[str]) -> list[Pair]:
 
 
 def _vector_pairs() -> list[Pair]:
-    drawn = np.random.default_rng(0).standard_normal((500, 384))
-    unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-    about = "500 random unit vectors of 384"
-    return [
-        Pair("Vendi score", "vendi-score", about, partial(semantic.vendi, unit), partial(references.vendi, unit.tolist())),
-        Pair(
-            "mean distance", "scikit-learn", about, partial(semantic.mean_distance, unit), partial(references.mean_distance, unit.tolist())
-        ),
-    ]
+    pairs = []
+    for count in (500, 3000):
+        drawn = np.random.default_rng(0).standard_normal((count, 384))
+        unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+        about, rows = f"{count} random unit vectors of 384", unit.tolist()
+        for name, package, ours, theirs in (
+            ("Vendi score", "vendi-score", semantic.vendi, references.vendi),
+            ("mean distance", "scikit-learn", semantic.mean_distance, references.mean_distance),
+        ):
+            pairs.append(Pair(name, package, about, partial(ours, unit), partial(theirs, rows)))
+    return pairs
 
 
 def _label_pairs(folder: Path) -> list[Pair]:

@@ -84,6 +84,17 @@ def drift(left: Words, right: Words) -> float | None:
     return float(jensenshannon([ours[name] for name in names], [theirs[name] for name in names]) ** 2)
 
 
+def boilerplate(texts: Words) -> float | None:
+    """Mean share of a text's 4-grams, the k-th of its kind being one of its own, that a tenth of the texts and at least two have."""
+    counted = [Counter(ngrams(text, 4)) for text in texts]
+    if not counted or not all(counted):
+        return None
+    have = Counter((gram, at) for text in counted for gram, count in text.items() for at in range(count))
+    least = max(2.0, 0.1 * len(counted))
+    shared = [sum(have[gram, at] >= least for gram, count in text.items() for at in range(count)) / text.total() for text in counted]
+    return sum(shared) / len(shared)
+
+
 def compression(texts: Sequence[str], level: int) -> float | None:
     """Bytes of all texts, a line each, over their zlib-compressed bytes (arXiv 2403.00553, with gzip)."""
     raw = "\n".join(texts).encode()

@@ -25,6 +25,13 @@ LONGEST_LINE = 1 << 22
 COLUMNS = frozenset({"prompt", "completion", "messages", "chosen", "rejected"})
 """Columns whose values are read of a Parquet file, where the caller names none."""
 DAMAGED = "if it is damaged or cut off, fetch or write it again"
+PLAIN = {
+    "unexpected end of data": "a quote is opened and never closed",
+    "new-line character seen": "a carriage return stands where no line ends, or lines end with nothing else",
+    "field larger than": "a cell is longer than a line may be; a quote may be opened and never closed",
+    "',' expected after": "text follows a closing quote; a quote within a quoted cell is written twice",
+}
+"""What the parser of CSV says, and what it means."""
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 
 Row = dict[str, Any] | str
@@ -52,7 +59,7 @@ def rows(path: str, limits: Limits | None = None, wanted: Callable[[str], object
     Raises:
         DataError: The file as a whole cannot be read.
     """
-    number, limits = 0, limits or Limits(MOST_BYTES, LONGEST_LINE)
+    count, number, limits = 0, 0, limits or Limits(MOST_BYTES, LONGEST_LINE)
     try:
         file = Path(path)
         if not file.is_file():
@@ -66,24 +73,41 @@ def rows(path: str, limits: Limits | None = None, wanted: Callable[[str], object
             return
         with gzip.open(file) if path.endswith(".gz") else file.open("rb") as stream:
             for number, row in (_csv if ".csv" in path[-7:] else _jsonl)(path, cast(IO[bytes], stream), limits):
+                count += 1
                 yield number, row
-    except (pa.ArrowException, csv.Error, EOFError, zlib.error, OSError) as error:
-        place = f" after row {number}" if number else ""
+    except _TooLargeError as error:
+        raise DataError(f"{path} {error.what}, at row {count + 1} (line {error.line}){error.way}") from error
+    except csv.Error as error:
+        place = f"after row {count}" if count else "at its first rows"
+        raise DataError(f"{path} cannot be read {place}: {_plain(error)}; mend it, or write the file again") from error
+    except (pa.ArrowException, EOFError, zlib.error, OSError) as error:
+        place = f" after row {count}{f' (line {number})' if '.jsonl' in path[-9:] else ''}" if count else ""
         raise DataError(f"{path} cannot be read{place}: {error}; {DAMAGED}") from error
 
 
-def _lines(path: str, stream: IO[bytes], limits: Limits) -> Iterator[bytes]:
+class _TooLargeError(Exception):
+    """A line, or all lines up to it, are more than the limits allow."""
+
+    def __init__(self, what: str, line: int, way: str) -> None:
+        super().__init__(what)
+        self.what, self.line, self.way = what, line, way
+
+
+def _plain(error: csv.Error) -> str:
+    """What is wrong, in words that need no knowledge of the parser."""
+    return next((plain for start, plain in PLAIN.items() if str(error).startswith(start)), str(error))
+
+
+def _lines(stream: IO[bytes], limits: Limits) -> Iterator[bytes]:
     """The lines of a stream, none of which is ever held beyond the limit."""
     total = number = 0
     while line := stream.readline(limits.line + 1):
         number, total = number + 1, total + len(line)
         if len(line) > limits.line:
             size = _length(stream, line, limits.file)
-            raise DataError(
-                f"{path} has a line of more than {limits.line >> 20} MiB: line {number} has {size} bytes; mend it or leave it out"
-            )
+            raise _TooLargeError(f"has a line of more than {limits.line >> 20} MiB", number, f" of {size} bytes; mend it or leave it out")
         if total > limits.file:
-            raise DataError(f"{path} unpacks to more than {limits.file >> 20} MiB, at line {number}; give it in parts")
+            raise _TooLargeError(f"unpacks to more than {limits.file >> 20} MiB", number, "; give it in parts")
         yield line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
 
 
@@ -95,8 +119,8 @@ def _length(stream: IO[bytes], line: bytes, most: int) -> str:
     return f"{size}" if size <= most else f"more than {most}"
 
 
-def _jsonl(path: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(_lines(path, stream, limits), 1):
+def _jsonl(_: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(_lines(stream, limits), 1):
         if not line.isspace():
             yield number, _object(line)
 
@@ -106,6 +130,8 @@ def _object(line: bytes) -> Row:
         row = json.loads(line.decode())
     except UnicodeDecodeError as error:
         return f"not UTF-8: {error.reason} at byte {error.start} of the line"
+    except json.JSONDecodeError as error:
+        return f"not JSON: {error.msg} at character {error.pos + 1} of the line"
     except (ValueError, RecursionError) as error:
         return f"not JSON: {error}"
     return row if isinstance(row, dict) else f"not an object but {line[:40].decode(errors='replace').strip()}"
@@ -114,8 +140,11 @@ def _object(line: bytes) -> Row:
 def _csv(path: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row]]:
     """Rows of text. Bytes that are not UTF-8 become lone surrogates, which no text may hold."""
     csv.field_size_limit(limits.line)
-    reader = csv.DictReader((line.decode(errors="surrogateescape") for line in _lines(path, stream, limits)), strict=True)
-    _distinct(path, reader.fieldnames or ())
+    reader = csv.DictReader((line.decode(errors="surrogateescape") for line in _lines(stream, limits)), strict=True)
+    names = reader.fieldnames or ()
+    if len(names) == 1 and (separator := next((sign for sign in ";\t" if sign in names[0]), None)):
+        raise DataError(f"{path} has one column, {names[0][:80]!a}: separate its cells by commas, and not by {separator!a}")
+    _distinct(path, names)
     for number, row in enumerate(reader, 1):
         yield (
             number,

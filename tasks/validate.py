@@ -24,6 +24,7 @@ from superalign.validation.collapse.history import look_back
 from superalign.validation.collapse.units import Side, hashed
 from superalign.validation.duplicates.contamination import contaminated
 from superalign.validation.files.texts import Stored, held
+from superalign.validation.labels.annotations import check_order
 from superalign.validation.rows import faults
 from superalign.validation.rows.sanity import blank
 from tasks.stage import Past, Validated, stage
@@ -32,6 +33,8 @@ HELD_OUT = "held_out"
 """Column beside those of ``Example``: whether the prompt is a held-out problem."""
 CATEGORY = "category"
 """Column beside those of ``Response``: the category of its query, null where the round has no such query."""
+PAIR = ("chosen", "rejected", "chosen_score", "rejected_score")
+"""Columns of ``Example`` that make a preference; what is curated is checked, since the ties are quarantined."""
 
 LAWS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "queries": {
@@ -90,7 +93,7 @@ LAWS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
 MEASURES: dict[str, tuple[str, ...]] = {
     "queries": ("near_duplicates",),
     "responses": (*Drops.model_fields, "coverage", "support", "trend", "early_warning"),
-    "examples": ("examples", "quarantined", "balance", "fresh"),
+    "examples": ("examples", "quarantined", "balance", "fresh", "ties", "length_tells", "ending_tells"),
 }
 """By kind of record what is measured of all rows together: the checks that a round may have."""
 
@@ -119,7 +122,10 @@ def validate(
     checks = {
         "queries": [_near_duplicates(validation, asked["prompt"].to_pylist())],
         "responses": look_back(validation, _side(responses, answers), earlier, task.final).checks,
-        "examples": check_examples(validation, found, kept["category"].to_pylist(), _shown(kept)),
+        "examples": [
+            *check_examples(validation, found, kept["category"].to_pylist(), _shown(kept)),
+            *check_order(validation, *(curated[name] for name in PAIR)),
+        ],
     }
     docs = Path(".superalign/rounds") / Path(folder).name / "docs"
     shutil.rmtree(docs, ignore_errors=True)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from flows.check import PAGE, check, publish
+from flows.check import PAGE, check, page_of, publish
 from flows.cli import screen
+from superalign.errors import ConfigError
 from superalign.validation.assess import Report
 from superalign.validation.checks import Check
 from superalign.validation.files import Named
@@ -21,14 +22,18 @@ SHOWN = 8
 
 def run(options: argparse.Namespace) -> int:
     """Checks a file; exit code 1 where it is not fit."""
+    if options.item is not None and options.against is None:
+        raise ConfigError(f"--item {options.item} names a column of a benchmark, and there is none; give it with --against")
     named = Named(text=options.text, prompt=options.prompt, group=options.group, label=options.label)
-    report = check(options.file, named, options.settings, options.baseline, options.against)
-    page = publish(report, options.html or PAGE) if options.html is not None else None
+    page = page_of(options.html or PAGE) if options.html is not None else None
+    report = check(options.file, named, options.settings, options.baseline, options.against, options.item)
     if options.json:
         screen.emit(report.summary() | ({"html": str(page)} if page else {}))
     else:
         _show(report)
-        if page:
+    if page:
+        publish(report, page)
+        if not options.json:
             screen.say(f"page: {page}")
     return 0 if report.fit else UNFIT
 

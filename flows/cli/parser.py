@@ -108,6 +108,7 @@ def _checks(add: Adder) -> None:
         ("prompt", "what they answer"),
         ("group", "what they answer, by a name: pairs rows of different files"),
         ("label", "their labels"),
+        ("item", "the benchmark's items"),
     ):
         check.add_argument(f"--{role}", metavar="COLUMN", help=f"column of {what} (default: guessed, and said)")
     check.add_argument("--html", nargs="?", const="", metavar="PATH", help="write a page, and Data Docs beside it (default: check.html)")

@@ -20,9 +20,10 @@ from superalign.validation.checks import Check, at_most, check_rows, fit
 from superalign.validation.collapse.history import look_back
 from superalign.validation.collapse.units import Side, hashed
 from superalign.validation.duplicates.overlap import Contamination, overlap
-from superalign.validation.files import Data, Named, items, open_data
+from superalign.validation.files import Data, Named, open_data, open_items
 from superalign.validation.files.texts import Texts
 from superalign.validation.labels.annotations import check_labels, check_pairs, check_verdicts, pair_faults
+from superalign.validation.rows import BOTH_SIDES
 from superalign.validation.rows.sanity import flags
 
 Rows = NDArray[np.int64]
@@ -31,8 +32,6 @@ Pair = tuple[str, list[tuple[int, str]]]
 ANY, DEFAULTS = Named(), ValidationConfig()
 SHOWN = 20
 """Duplicates, items and rows that are shown with their texts."""
-BOTH_SIDES = ("empty", "control characters", "wrong encoding", "template leakage")
-"""Faults for which a rejected answer is looked through too; it may well be cut off or a loop."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +93,17 @@ def assess(
     config: ValidationConfig = DEFAULTS,
     baselines: Sequence[str] = (),
     against: str | None = None,
+    item: str | None = None,
 ) -> Report:
     """Every check on a file.
 
     Args:
         path: JSONL, JSONL.gz, Parquet or CSV.
-        named: Its columns, and those of ``baselines``.
+        named: Its columns, and those of the ``baselines`` that have them.
         config: Limits.
         baselines: Earlier files, oldest first; the last is compared with, all make the trend.
         against: A benchmark that should not be in the file.
+        item: The column of its items.
 
     Raises:
         DataError: A file, or a row of it, cannot be read.
@@ -111,8 +112,8 @@ def assess(
     with tempfile.TemporaryDirectory(prefix="superalign-check-") as folder:
         data = open_data(path, named, Path(folder) / "file.parquet")
         alike = replace(named, label=None)
-        earlier = [open_data(one, alike, Path(folder) / f"{at}.parquet") for at, one in enumerate(baselines)]
-        benchmark = open_data(against, Named(), Path(folder) / "against.parquet") if against else None
+        earlier = [open_data(one, alike, Path(folder) / f"{at}.parquet", guess=True) for at, one in enumerate(baselines)]
+        benchmark = open_items(against, item, Path(folder) / "against.parquet") if against else None
         return _report(config, data, earlier, benchmark, started)
 
 
@@ -120,7 +121,7 @@ def _report(config: ValidationConfig, data: Data, earlier: Sequence[Data], bench
     found = _faults(data)
     twice = duplicates.find(data.texts("text"), data.texts("prompt") if data.has("prompt") else None)
     found["duplicate"] = twice.repeats
-    inside = overlap([data.texts(role) for role in ("prompt", "text") if data.has(role)], items(benchmark)) if benchmark else None
+    inside = overlap([data.texts(role) for role in ("prompt", "text") if data.has(role)], benchmark.texts("item")) if benchmark else None
     if inside:
         found["contaminated"] = inside.rows
     quarantined = _first(found, data.rows)
@@ -149,7 +150,12 @@ def _report(config: ValidationConfig, data: Data, earlier: Sequence[Data], bench
             "near_clusters": [_counted(cluster) for cluster in twice.clusters],
             "rows": _counted(np.union1d(twice.repeats, np.concatenate(twice.clusters)) if twice.clusters else twice.repeats),
         },
-        said=[*data.said(), *_keyed(data, earlier), *([f"benchmark, {line}" for line in benchmark.said()] if benchmark else [])],
+        said=[
+            *data.said(),
+            *_keyed(data, earlier),
+            *_elsewhere(data, earlier),
+            *([f"benchmark, {line}" for line in benchmark.said()] if benchmark else []),
+        ],
         seconds=time.perf_counter() - started,
         files=[*(one.path for one in earlier), data.path],
         series=back.series,
@@ -169,6 +175,12 @@ def side(data: Data) -> Side:
     keys = _hashes(data.texts("group")) if data.has("group") else None
     categories = np.array(pc.fill_null(data.column("category"), "").to_pylist(), dtype=np.str_) if data.has("category") else None
     return Side(texts, keys, categories, usable, _hashes(texts))
+
+
+def _elsewhere(data: Data, earlier: Sequence[Data]) -> list[str]:
+    """What was guessed of earlier files and is not as in this one."""
+    own = data.said()
+    return [f"baseline {one.path}, {line}" for one in earlier for line in one.said() if line not in own]
 
 
 def _keyed(data: Data, earlier: Sequence[Data]) -> list[str]:
@@ -213,7 +225,7 @@ def _alike(data: Data, twice: duplicates.Duplicates) -> list[Pair]:
 
 
 def _leaks(data: Data, inside: Contamination, benchmark: Data) -> list[Pair]:
-    own, asked = data.texts("prompt" if data.has("prompt") else "text"), items(benchmark)
+    own, asked = data.texts("prompt" if data.has("prompt") else "text"), benchmark.texts("item")
     found = zip(inside.rows.tolist(), inside.examples.tolist(), inside.kinds, strict=True)
     return [
         (f"a row and the benchmark's item: {kind}", [*_texts(own, [row]), *_texts(asked, [item])])

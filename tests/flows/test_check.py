@@ -127,6 +127,27 @@ def test_named_columns_are_used_and_guesses_are_said(tmp_path: Path, capsys: pyt
     assert "text: column `response` (guessed" in capsys.readouterr().out
 
 
+def test_the_column_of_a_benchmark_is_named_and_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = rows()
+    asked = [
+        {"question": "which is it", "task": f"what is the answer to problem number {index} of this examination"} for index in range(10)
+    ]
+    given[4]["prompt"] = asked[7]["task"]
+    path, benchmark = write(tmp_path / "a.jsonl", given), write(tmp_path / "b.jsonl", asked)
+    assert check(capsys, path, "--against", benchmark)[1]["contaminated"]["rows"] == []
+    assert check(capsys, path, "--against", benchmark, "--item", "task")[1]["contaminated"] == {"rows": [5], "benchmark_items": [8]}
+    assert main(["check", path, "--item", "task"]) == 2
+    assert "--against" in capsys.readouterr().err
+
+
+def test_a_column_that_a_baseline_does_not_have_is_guessed_there_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "a.jsonl", [{"prompt": row["prompt"], "said": row["response"]} for row in rows()])
+    main(["check", path, *FAST, "--text", "said", "--baseline", write(tmp_path / "b.jsonl", rows(1))])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "b.jsonl, text: column `response` (guessed" in printed
+    assert "b.jsonl, prompt" not in printed
+
+
 def test_contradictory_labels_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = [row | {"label": "good"} for row in rows()]
     given += [given[0] | {"label": "bad"}]
@@ -151,12 +172,12 @@ def damaged(folder: Path) -> dict[str, tuple[bytes, str]]:
     return {
         "empty.jsonl": (b"", "no rows"),
         "blank.jsonl": (b"\n\n\n", "no rows"),
-        "text.jsonl": (lines[0] + b"not json\n", "line 2"),
-        "list.jsonl": (lines[0] + b"[1, 2]\n", "line 2"),
-        "bytes.jsonl": (lines[0] + lines[1] + b'{"response": "\xff\xfe"}\n', "line 3"),
-        "mixed.jsonl": (b"".join(lines[:6]) + b'{"prompt": "a", "response": 7}\n', "line 7"),
-        "surrogate.jsonl": (lines[0] + b'{"prompt": "a", "response": "\\ud800"}\n', "line 2"),
-        "huge.jsonl": (lines[0] + b'{"prompt": "a", "response": "' + b"x" * 50_000_000 + b'"}\n', "line 2"),
+        "text.jsonl": (lines[0] + b"not json\n", "row 2 (line 2)"),
+        "list.jsonl": (lines[0] + b"[1, 2]\n", "row 2 (line 2)"),
+        "bytes.jsonl": (lines[0] + lines[1] + b'{"response": "\xff\xfe"}\n', "row 3 (line 3)"),
+        "mixed.jsonl": (b"".join(lines[:6]) + b'{"prompt": "a", "response": 7}\n', "row 7 (line 7)"),
+        "surrogate.jsonl": (lines[0] + b'{"prompt": "a", "response": "\\ud800"}\n', "row 2 (line 2)"),
+        "huge.jsonl": (lines[0] + b'{"prompt": "a", "response": "' + b"x" * 5_000_000 + b'"}\n', "row 2 (line 2)"),
         "cut.jsonl.gz": (packed[: len(packed) // 2], "cut.jsonl.gz"),
         "columns.jsonl": (b'{"a": 1, "b": 2}\n' * 40, "--text"),
         "cut.parquet": (b"PAR1 and nothing more", "cut.parquet"),
@@ -230,3 +251,25 @@ def test_text_of_a_file_can_do_nothing_to_the_terminal(tmp_path: Path, capsys: p
     given = [row | {"response": f"\x1b[31m {row['response']}", "label": "\x1b[2J"} for row in rows()]
     main(["check", write(tmp_path / "a.jsonl", given), *FAST])
     assert "\x1b[" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["/proc/nowhere/page.html", "a.jsonl", "folder.html"])
+def test_a_page_that_cannot_be_written_is_a_bad_call_before_any_work(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    path = write(tmp_path / "a.jsonl", rows())
+    assert main(["check", path, *FAST, "--json", "--html", target]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "--html" in printed.err
+    assert not (tmp_path / ".superalign").exists()
+
+
+def test_a_page_is_written_with_data_docs_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["check", write(tmp_path / "a.jsonl", rows()), *FAST, "--json", "--html", "out"])
+    report = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert report["html"] == str(tmp_path / "out" / "check.html")
+    assert "Fit to train on" in (tmp_path / "out" / "check.html").read_text()
+    assert (tmp_path / "out" / "check_docs" / "index.html").is_file()

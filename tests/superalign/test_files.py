@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from superalign.errors import DataError
 from superalign.records import Example, Label, Query, Record, Response
 from superalign.tables import Limits
 from superalign.validation import files
-from superalign.validation.files import Data, Named, items, open_data
+from superalign.validation.files import Data, Named, open_data, open_items
 from superalign.validation.files.texts import BATCH
 
 ASKED, SAID = {"role": "user", "content": "why?"}, {"role": "assistant", "content": "because"}
@@ -81,7 +82,7 @@ def test_every_format_gives_the_same_columns(workspace: Path, name: str) -> None
         ({"output": "o", "correct": "Paris"}, {"text": "output"}),
         ({"instruction": "i", "output": "o"}, {"text": "output", "prompt": "instruction", "group": "instruction"}),
         ({"chosen": "c", "rejected": "r"}, {"text": "chosen", "rejected": "rejected"}),
-        ({"prompt": "p", "responses": ["a", "b"]}, {"text": "prompt"}),
+        ({"prompt": "p", "response": "b" * 16}, {"text": "prompt"}),
         ({"response": "", "id": 3}, {"text": "response", "group": "id"}),
         (
             {"text": "t", "winner": 2, "order": "AB", "verdict": True},
@@ -195,14 +196,95 @@ def test_a_long_prompt_groups_rows_by_its_digest(workspace: Path) -> None:
     assert keys[0] == keys[2] != keys[1] and max(map(len, keys)) <= 64 and keys[3] == "short"
 
 
+def benchmark(rows: list[dict[str, Any]], item: str | None = None) -> list[str]:
+    return open_items(write(rows), item, Path("spool.parquet")).texts("item").take(range(len(rows)))
+
+
 def test_a_benchmark_is_its_prompts_or_else_its_texts(workspace: Path) -> None:
-    assert items(read([{"question": "q", "answer": "a"}])).take([0]) == ["q"]
-    assert items(read([{"goal": "g"}])).take([0]) == ["g"]
+    assert benchmark([{"question": "q", "answer": "a"}]) == ["q"]
+    assert benchmark([{"goal": "g"}]) == ["g"]
+    assert benchmark([{"response": "r"}, {"response": None}]) == ["r", ""]
+    assert benchmark([{"question": "q", "answer": 42}, {"question": "r", "answer": [1]}]) == ["q", "r"]
+    with pytest.raises(DataError, match=r"row 1 .*`answer` is a number, not a text.* another column with --item"):
+        benchmark([{"answer": 42}])
+    with pytest.raises(DataError, match="known to hold a benchmark's items; name one of `number` with --item"):
+        benchmark([{"number": 42}])
+
+
+def test_the_items_of_a_benchmark_are_those_of_the_column_that_a_person_named(workspace: Path) -> None:
+    rows: list[dict[str, Any]] = [{"question": "q", "task": {"turns": ["one", "two"]}, "goal": None}]
+    assert benchmark(rows, "task.turns") == ["one\ntwo"]
+    assert benchmark(rows, "goal") == [""]
+    assert open_items("in.jsonl", "goal", Path("spool.parquet")).said() == []
+    assert open_items("in.jsonl", None, Path("spool.parquet")).said() == ["item: column `question` (guessed; name another with --item)"]
+    with pytest.raises(DataError, match=r"no column `goals` \(--item\).*did you mean `goal`"):
+        benchmark(rows, "goals")
+
+
+def test_a_column_that_only_one_of_two_files_has_is_guessed_where_guessing_is_allowed(workspace: Path) -> None:
+    named = Named(text="said", prompt="question", group="n")
+    data = open_data(write([{"question": "q", "output": "o"}]), named, Path("spool.parquet"), guess=True)
+    assert data.roles == {"text": "output", "prompt": "question", "group": "question"}
+    assert data.guessed == {"text", "group"}
+    with pytest.raises(DataError, match=r"no column `said` \(--text\)"):
+        open_data("in.jsonl", named, Path("spool.parquet"))
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.parquet"])
+def test_a_response_column_without_any_text_is_the_text_and_not_passed_over_for_the_prompts(workspace: Path, name: str) -> None:
+    rows: list[dict[str, Any]] = [{"prompt": f"p{row}", "response": None} for row in range(files.HEAD + 1)]
+    data = read(rows, name)
+    assert data.roles == {"text": "response", "prompt": "prompt", "group": "prompt"} and set(column(data, "text")) == {""}
+    rows[-1]["response"] = "late"
+    assert column(read(rows, name), "text")[-2:] == ["", "late"]
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (42, "a number"),
+        ({"a": "b"}, "an object"),
+        (["a", "b"], "a list that holds str"),
+        (b"a", "bytes"),
+        (datetime(2024, 1, 1, tzinfo=UTC), "datetime"),
+    ],
+)
+def test_a_response_column_that_holds_no_text_is_refused_and_not_passed_over_for_the_prompts(
+    workspace: Path, value: Any, what: str
+) -> None:
+    with pytest.raises(DataError, match=f"row 2: `response` is {what}.*name another column with --text"):
+        read([{"prompt": "p", "response": None}, {"prompt": "q", "response": value}], "in.parquet")
+    assert read([{"text": "t", "response": value}], "in.parquet").roles == {"text": "text"}
 
 
 def test_what_was_guessed_is_said(workspace: Path) -> None:
     data = read([{"output": "o", "score": 1, "id": "x"}], group="id")
     assert data.said() == ["text: column `output` (guessed; name another with --text)", "score: column `score` (guessed)"]
+
+
+@pytest.mark.parametrize(
+    ("role", "own", "value", "kind"),
+    [
+        ("score", "reward", float("nan"), "numbers"),
+        ("finished", "finish_reason", "because", "reasons why a response ended"),
+        ("correct", "correct", "Paris", "true or false"),
+        ("label", "label", [1], "names"),
+        ("rejected", "rejected", 3, "texts"),
+    ],
+)
+def test_a_column_of_a_usual_name_that_is_not_used_is_said_with_the_reason(
+    workspace: Path, role: str, own: str, value: object, kind: str
+) -> None:
+    expected = f"{role}: column `{own}` is there, but its values cannot be read as {kind}: not used"
+    assert read([{"text": "t", own: value}], text="text").said() == [expected]
+    assert read([{"text": "t", own: None}], text="text").said() == []
+
+
+@pytest.mark.parametrize("before", [{"text": "t"}, {"text": "t", "label": None}])
+def test_a_column_that_begins_after_the_first_rows_is_said_not_to_be_used(workspace: Path, before: dict[str, Any]) -> None:
+    data = read([before] * files.HEAD + [{"text": "t", "label": "x"}], text="text")
+    assert data.said() == ["label: column `label` is there, but has no value in the first 1000 rows: not used"]
+    assert data.roles == {"text": "text"}
 
 
 def test_rows_keep_their_order_over_row_groups(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,20 +302,20 @@ def test_a_column_absent_in_some_rows_is_null_there(workspace: Path) -> None:
 
 GOOD = b'{"response": "a"}\n'
 WRONG_LINES: dict[str, tuple[bytes, str]] = {
-    "cut json": (b'{"response": ', "in.jsonl, line 4: not JSON"),
-    "no object": (b"[1]", "line 4: not an object but"),
-    "utf-8": (b'{"response": "\xff"}', "line 4: not UTF-8: invalid start byte at byte 14"),
-    "number": (b'{"response": 3}', "line 4: `response` is a number, not a text"),
-    "object": (b'{"response": {"a": 1}}', "line 4: `response` is an object"),
-    "list": (b'{"response": ["a", "b"]}', "line 4: `response` is a list that holds str"),
-    "surrogate": (b'{"response": "\xc3\xa9\\ud800"}', r"line 4: `response` is not UTF-8: '\\ud800' at byte 2"),
-    "nan": (b'{"response": "a", "score": NaN}', "line 4: `score` is nan, not a finite number"),
-    "infinity": (b'{"response": "a", "score": 1e999}', "line 4: `score` is inf, not a finite number"),
-    "large": (b'{"response": "a", "score": 1' + b"0" * 400 + b"}", "line 4: `score` .*too large"),
-    "bool": (b'{"response": "a", "score": true}', "line 4: `score` is true or false, not a finite number"),
-    "words": (b'{"response": "a", "correct": "perhaps"}', "line 4: `correct` is 'perhaps', neither true nor false"),
-    "label": (b'{"response": "a", "label": [1]}', "line 4: `label` is a list"),
-    "nesting": (b'{"response":' * 100_000, "line 4: not JSON"),
+    "cut json": (b'{"response": ', "not JSON: Expecting value at character 15 of the line"),
+    "no object": (b"[1]", "not an object but"),
+    "utf-8": (b'{"response": "\xff"}', "not UTF-8: invalid start byte at byte 14"),
+    "number": (b'{"response": 3}', "`response` is a number, not a text"),
+    "object": (b'{"response": {"a": 1}}', "`response` is an object"),
+    "list": (b'{"response": ["a", "b"]}', "`response` is a list that holds str"),
+    "surrogate": (b'{"response": "\xc3\xa9\\ud800"}', r"`response` is not UTF-8: '\\ud800' at byte 2"),
+    "nan": (b'{"response": "a", "score": NaN}', "`score` is nan, not a finite number"),
+    "infinity": (b'{"response": "a", "score": 1e999}', "`score` is inf, not a finite number"),
+    "large": (b'{"response": "a", "score": 1' + b"0" * 400 + b"}", "`score` .*too large"),
+    "bool": (b'{"response": "a", "score": true}', "`score` is true or false, not a finite number"),
+    "words": (b'{"response": "a", "correct": "perhaps"}', "`correct` is 'perhaps', neither true nor false"),
+    "label": (b'{"response": "a", "label": [1]}', "`label` is a list"),
+    "nesting": (b'{"response":' * 100_000, "not JSON"),
 }
 
 
@@ -241,7 +323,7 @@ WRONG_LINES: dict[str, tuple[bytes, str]] = {
 def test_a_wrong_line_stops_the_reading_with_its_number_and_the_way_out(workspace: Path, wrong: str) -> None:
     line, message = WRONG_LINES[wrong]
     good = b'{"response": "a", "score": 1, "correct": 0, "label": 1}\n'
-    with pytest.raises(DataError, match=f"{message}.*; mend it or leave"):
+    with pytest.raises(DataError, match=rf"^in\.jsonl, row 3 \(line 4\): {message}.*; mend it or leave"):
         read(good + b"\n" + good + line + b"\n")
 
 
@@ -251,8 +333,13 @@ def test_a_wrong_line_stops_the_reading_with_its_number_and_the_way_out(workspac
         (b"response,label\na,1\nb\n", "row 2: 1 cells where the first line has 2"),
         (b"response,label\na,1\nb,2,3\n", "row 2: 3 cells where the first line has 2"),
         (b"response\na\nb\xff\n", "row 2: `response` is not UTF-8: .* at byte 1"),
-        (b'response\na\n"b\n' + b"x" * 99 + b"\n" + b"y" * 99, r"after row 1: field larger than field limit \(150\)"),
-        (b'response\na\n"b', "after row 1: unexpected end of data"),
+        (b'response\na\n"b\n' + b"x" * 99 + b"\n" + b"y" * 99, "after row 1: a cell is longer than a line may be; a quote may be opened"),
+        (b'response\na\n"b', "after row 1: a quote is opened and never closed; mend it"),
+        (b"response\na\nb\rc\n", "after row 1: a carriage return stands where no line ends"),
+        (b"response\rb\rc", "at its first rows: a carriage return"),
+        (b'response\na\n"b"c\n', "after row 1: .*written twice"),
+        (b"response;label\na, b;1\n", "one column, 'response;label': separate its cells by commas, and not by ';'"),
+        (b"response\tlabel\na\t1\n", r"not by '.t'"),
         (b"response,response\na,b\n", "2 columns called 'response'"),
         (b"", "holds no rows"),
         (b"response\n", "holds no rows"),
@@ -270,16 +357,16 @@ def test_a_byte_order_mark_is_no_part_of_a_name(workspace: Path) -> None:
 
 def test_a_line_too_long_is_named_with_its_size_and_never_held(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LIMITS", Limits(file=10_000, line=100))
-    with pytest.raises(DataError, match="line 2 has 5001 bytes"):
-        read(GOOD + b"x" * 5_000 + b"\n" + GOOD)
-    with pytest.raises(DataError, match="line 1 has more than 10000 bytes"):
+    with pytest.raises(DataError, match=r"at row 2 \(line 3\) of 5001 bytes"):
+        read(GOOD + b"\n" + b"x" * 5_000 + b"\n" + GOOD)
+    with pytest.raises(DataError, match=r"at row 1 \(line 1\) of more than 10000 bytes"):
         read(gzip.compress(b"x" * 1_000_000), "in.jsonl.gz")
 
 
 def test_what_unpacks_without_end_is_refused(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LIMITS", Limits(file=20_000, line=10_000))
     monkeypatch.setattr(files, "MOST_CHARACTERS", 1_000)
-    with pytest.raises(DataError, match=r"in.jsonl.gz unpacks to more than .* at line"):
+    with pytest.raises(DataError, match=r"in.jsonl.gz unpacks to more than .* at row 1112 \(line 1112\)"):
         read(gzip.compress(GOOD * 10_000), "in.jsonl.gz")
     same = pa.array(["y" * 1_000]).dictionary_encode().take(pa.array([0] * 100))
     pq.write_table(pa.table({"response": same}), "in.parquet")
@@ -288,10 +375,10 @@ def test_what_unpacks_without_end_is_refused(workspace: Path, monkeypatch: pytes
 
 
 def test_a_damaged_gzip_says_after_which_row(workspace: Path) -> None:
-    packed = gzip.compress(b"".join(b'{"response": "%d"}\n' % row for row in range(100)))
-    with pytest.raises(DataError, match=r"cannot be read after row 100: Compressed file ended.*fetch or write it again"):
+    packed = gzip.compress(b"\n" + b"".join(b'{"response": "%d"}\n' % row for row in range(100)))
+    with pytest.raises(DataError, match=r"cannot be read after row 100 \(line 101\): Compressed file ended.*fetch or write it again"):
         read(packed[:-8], "in.jsonl.gz")
-    with pytest.raises(DataError, match="cannot be read after row 100: CRC check failed"):
+    with pytest.raises(DataError, match=r"cannot be read after row 100 \(line 101\): CRC check failed"):
         read(packed[:-8] + bytes(8), "in.jsonl.gz")
     with pytest.raises(DataError, match=r"cannot be read: Not a gzipped file"):
         read(GOOD, "in.jsonl.gz")

@@ -1,5 +1,7 @@
 import gzip
 import json
+from collections.abc import Callable
+from math import erf
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ def test_what_length_gives_away_is_the_area_under_the_roc_curve(shift: int) -> N
     lengths = rng.poisson(10 + shift * right)
     found, reference = give_away(lengths, pa.array(np.where(right, "yes", "no"))), references.auc(lengths.tolist(), right.tolist())
     assert found and reference and found.auc == pytest.approx(max(reference, 1 - reference), abs=1e-9)
-    assert found.auc > 0.7 if shift else found.auc < 0.5 + 3 * found.error
+    assert found.low > 0.6 if shift else found.low == 0.5
 
 
 def test_the_class_told_best_is_named_with_its_direction() -> None:
@@ -68,11 +70,51 @@ def test_the_class_told_best_is_named_with_its_direction() -> None:
     assert found and (found.label, found.longer) == ("c", False) and found.auc > 0.99
 
 
-def test_the_error_is_how_far_chance_throws_the_area() -> None:
+def test_the_interval_of_the_area_holds_the_true_one_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
-    labels = pa.array(np.repeat(["a", "b"], [40, 60]))
-    found = [give_away(rng.permutation(100), labels) for _ in range(400)]
-    assert np.sqrt(np.mean([(give.auc - 0.5) ** 2 for give in found if give])) == pytest.approx(found[0] and found[0].error, rel=0.1)
+    labels = pa.array(np.repeat(["a", "b"], [60, 40]))
+    found = [give_away((1000 * (rng.normal(size=100) + np.repeat([5, 6.5], [60, 40]))).astype(np.int64), labels) for _ in range(400)]
+    true = (1 + erf(1.5 / 2)) / 2  # of two normal distributions 1.5 standard deviations apart
+    assert 0.92 <= np.mean([one.low <= true <= one.high for one in found if one]) <= 0.98
+    assert 0.1 < np.mean([one.high - one.low for one in found if one]) < 0.2
+
+
+@pytest.mark.parametrize("tied", [0, 0.5])
+def test_the_interval_of_pairs_holds_the_true_share_at_least_as_often_as_it_says(tied: float) -> None:
+    rng = np.random.default_rng(0)
+    signs = [rng.choice([1, 0, -1], 100, p=[0.8 * (1 - tied), tied, 0.2 * (1 - tied)]) for _ in range(400)]
+    found = [pair_give_away(one + 5, np.full(100, 5)) for one in signs]
+    assert np.mean([one.low <= 0.5 + 0.3 * (1 - tied) <= one.high for one in found if one]) >= 0.93
+    assert max(one.high - one.low for one in found if one) < 0.2
+
+
+@pytest.mark.parametrize("apart", [0, 1, 100])
+def test_an_interval_holds_its_value_and_stays_between_a_half_and_one(apart: int) -> None:
+    lengths, pairs = np.arange(80) % 40 + np.repeat([0, apart], 40), np.full(FEWEST, 9)
+    for found in (give_away(lengths, pa.array(np.repeat(["a", "b"], 40))), pair_give_away(pairs + apart, pairs)):
+        assert found and 0.5 <= found.low <= found.auc <= found.high <= 1
+
+
+def test_lengths_are_counted_as_they_would_be_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    lengths, labels = rng.poisson(20, 5000), pa.array(rng.choice(["a", "b", "c"], 5000, p=[0.7, 0.2, 0.1]))
+    counted = give_away(lengths, labels)
+    monkeypatch.setattr("superalign.validation.labels.DENSE", 0)
+    assert counted == give_away(lengths, labels)
+    # Lengths too far apart for a table are sorted.
+    monkeypatch.undo()
+    monkeypatch.setattr(np, "bincount", refuse_large(np.bincount))
+    assert counted == give_away(lengths * 10**12, labels)
+
+
+def refuse_large(counted: Callable[..., Any]) -> Callable[..., Any]:
+    """The same count, which refuses numbers that would not fit in memory."""
+
+    def count(numbers: Any, **given: Any) -> Any:
+        assert not len(numbers) or numbers.max() < 10**7
+        return counted(numbers, **given)
+
+    return count
 
 
 @pytest.mark.parametrize("few", [0, 1, FEWEST - 1])
@@ -91,7 +133,7 @@ def test_pairs_of_equal_length_count_half() -> None:
     found = pair_give_away(np.array([5] * 20 + [3] * 20), np.full(40, 3))
     level = pair_give_away(np.full(40, 3), np.full(40, 3))
     assert found and found.auc == 0.75
-    assert level and (level.auc, level.error) == (0.5, 0)
+    assert level and (level.auc, level.low) == (0.5, 0.5)
 
 
 def test_a_few_pairs_give_nothing_away() -> None:
@@ -111,6 +153,12 @@ def test_pairs_without_a_right_order_are_named() -> None:
     scores = pa.array([0.9, 0.5, 0.1, None]), pa.array([0.1, 0.5, 0.9, 0.2])
     found = ties(pa.array(["a", "b", "c", "d"]), pa.array(["x", "b", "y", None]), *scores)
     assert (found.same.tolist(), found.tied.tolist(), found.wrong.tolist()) == ([1], [1], [2])
+
+
+def test_scores_without_an_answer_to_go_with_are_no_pair() -> None:
+    scores = pa.array([0.5, 0.1, 0.5]), pa.array([0.5, 0.9, 0.5])
+    found = ties(pa.array(["a", "b", "c"]), pa.array([None, None, "x"]), *scores)
+    assert (found.tied.tolist(), found.wrong.tolist()) == ([2], [])
 
 
 def test_pairs_without_scores_tie_by_their_texts_alone() -> None:

@@ -76,6 +76,10 @@ def test_self_bleu_is_nltks_where_texts_have_four_words(corpus: Corpus, split: l
     assert corpus.self_bleu(rows) == exactly(expected)
 
 
+def test_boilerplate_is_what_a_tenth_of_the_texts_have(corpus: Corpus, split: list[list[str]], rows: Rows) -> None:
+    assert corpus.boilerplate(rows) == exactly(references.boilerplate(chosen(split, rows)))
+
+
 def test_compression_is_that_of_the_lines_together(corpus: Corpus, split: list[list[str]], rows: Rows) -> None:
     lines = [" ".join(text) for text in chosen(split, rows)]
     assert corpus.compression(rows) == exactly(references.compression(lines, FAST))

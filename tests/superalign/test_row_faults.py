@@ -54,6 +54,14 @@ def found(*rows: Example, held_out: str = "", unfinished: set[str] | None = None
         ({"rejected_score": 0.95}, "score order"),
         ({"prompt": "held out"}, "contaminated"),
         ({"chosen_response": "cut"}, "unfinished"),
+        ({"chosen": "```python\nprint(1)"}, "unfinished"),
+        ({"rejected": "```python\nprint(1)"}, None),
+        ({"chosen": "the cafÃ© is open"}, "wrong encoding"),
+        ({"rejected": "the cafÃ© is open"}, "wrong encoding"),
+        ({"chosen": "so 3 <|im_end|>"}, "template leakage"),
+        ({"rejected": "so 3 <|im_end|>"}, "template leakage"),
+        ({"chosen": "I am sure of it. " * 20}, "degenerate loop"),
+        ({"rejected": "I am sure of it. " * 20}, None),
     ],
 )
 def test_a_fault_is_named_and_a_sound_row_has_none(given: dict[str, Any], fault: str | None) -> None:
@@ -63,6 +71,21 @@ def test_a_fault_is_named_and_a_sound_row_has_none(given: dict[str, Any], fault:
 
 def test_of_several_faults_the_first_is_named() -> None:
     assert found(row(prompt=" ", chosen="a", rejected="a", rejected_score=1), held_out=" ") == ["empty"]
+
+
+def test_an_answer_in_a_script_that_nobody_asked_for_is_wrong() -> None:
+    rows = [row(number, chosen="right, as it should be") for number in range(20)]
+    rows += [
+        row(20, chosen="這個答案是正確的"),
+        row(21, rejected="這個答案是正確的"),
+        row(22, prompt="這個答案是正確的嗎", chosen="這個答案是正確的"),
+    ]
+    assert found(*rows) == [None] * 20 + ["wrong language", None, None]
+
+
+def test_a_rejected_answer_is_looked_through_in_its_own_row() -> None:
+    rows = [row(1, rejected=None, rejected_score=None), row(2), row(3, rejected=None, rejected_score=None), row(4, rejected="</s><s>")]
+    assert found(*rows) == [None, None, None, "template leakage"]
 
 
 def test_of_equal_examples_the_first_sound_one_is_kept() -> None:

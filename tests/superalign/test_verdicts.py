@@ -25,6 +25,13 @@ def test_tau_is_one_of_equal_rankings_and_minus_one_of_opposite_ones() -> None:
     assert kendall(scores, np.exp(scores)) == pytest.approx(1) and kendall(scores, -scores) == pytest.approx(-1)
 
 
+@pytest.mark.parametrize("size", range(2, 40))
+def test_tau_never_leaves_its_range(size: int) -> None:
+    scores = np.array([at // 2 if size % 2 else at for at in range(size)], dtype=np.float64)
+    for tau in (kendall(scores, scores), kendall(scores, -scores)):
+        assert tau is not None and -1 <= tau <= 1
+
+
 @pytest.mark.parametrize("given", [[], [1.0], [2.0, 2.0, 2.0]])
 def test_a_side_that_ranks_nothing_has_no_tau(given: list[float]) -> None:
     assert kendall(np.array(given), np.arange(len(given), dtype=float)) is None

@@ -14,6 +14,7 @@ import pytest
 
 from superalign.artifacts import Artifact, schema
 from superalign.errors import SuperalignError
+from superalign.recipe import RoundConfig
 from superalign.records import Critique, Example, Fingerprint, Label, Quarantined, Query, Response, Verdict, content_id, example_id
 from superalign.validation import ValidationConfig
 from superalign.validation.checks import Check
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.usefixtures("workspace")
 
 MD5 = "0" * 32
 HOSTILE = "<script>alert(1)</script>"
+ROUND = RoundConfig.model_fields["validation"].default.model_dump()
+"""The limits of a round where its recipe sets none."""
 
 
 class Round:
@@ -77,7 +80,7 @@ class Round:
     def validate(self, *earlier: Past, held_out: str = "", **config: Any) -> Validated:
         own = self.past()
         return validate.fn(
-            validation=ValidationConfig(**config),
+            validation=ValidationConfig(**(ROUND | config)),
             domain=ToyConfig(),
             fingerprints=Artifact.write(
                 "data/benchmark/fingerprints.parquet", Fingerprint, [Fingerprint(digest=fingerprint(ToyTask().normalise(held_out)))]
@@ -123,6 +126,25 @@ def test_faulty_rows_are_quarantined_with_their_reason_and_the_rest_goes_on() ->
     assert list(result.artifact.records(Example)) == [row for row in sound if row != sound[3]]
     kept_out = [(row.row, row.reason) for row in result.quarantine.records(Quarantined)]
     assert kept_out == [(3, "contaminated"), (10, "chosen equals rejected"), (11, "score order"), (12, "duplicate")]
+
+
+def test_a_round_says_how_well_form_alone_tells_the_chosen_answer() -> None:
+    made = Round(1)
+    made.examples = [made.example(row.prompt, at, chosen="yes it is.", rejected="no") for at, row in enumerate(made.examples)]
+    made.examples += [made.example("0+1=", 0, rejected=None, rejected_score=None), made.example("0+2=", 1, rejected_score=0.9)]
+    result = made.validate()
+    found = {verdict.name: verdict for verdict in named(result, "ties", "length_tells", "ending_tells")}
+    assert [found[name].value for name in ("length_tells", "ending_tells")] == pytest.approx([0.5 + 30 / 61] * 2)
+    assert found["ties"].value == pytest.approx(1 / 61) and found["ties"].passed
+    assert result.fit and not any(found[name].passed for name in ("length_tells", "ending_tells"))
+
+
+def test_demonstrations_alone_have_no_pairs_to_judge() -> None:
+    made = Round(1)
+    made.examples = [row.model_copy(update={"rejected": None, "rejected_score": None}) for row in made.examples]
+    result = made.validate()
+    found = named(result, "ties", "length_tells", "ending_tells")
+    assert result.fit and [(verdict.value, verdict.limit) for verdict in found] == [(None, None)] * 3
 
 
 def test_an_answer_that_was_cut_off_is_not_imitated() -> None:

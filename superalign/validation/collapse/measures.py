@@ -130,9 +130,9 @@ def word_family(sample: Sample, size: int, most_words: int) -> Family | None:
 def text_family(sample: Sample, size: int) -> Family:
     """Measures on whole texts, ``size`` a side: how they begin and end, and how long they are."""
     chosen = _first(sample, size)
-    split = [text.split() for side in chosen.texts for text in side]
-    opening, closing = (coded([" ".join(part) for part in parts]) for parts in ([w[:EDGE] for w in split], [w[-EDGE:] for w in split]))
-    logs = np.log1p(np.array([len(parts) for parts in split], dtype=np.float64))
+    ends = [(" ".join(w[:EDGE]), " ".join(w[-EDGE:]), len(w)) for side in chosen.texts for w in map(str.split, side)]
+    opening, closing = coded([end[0] for end in ends]), coded([end[1] for end in ends])
+    logs = np.log1p(np.array([end[2] for end in ends], dtype=np.float64))
     measures: dict[str, Measure] = {
         "openings": lambda rows: _effective(opening[rows]),
         "closings": lambda rows: _effective(closing[rows]),

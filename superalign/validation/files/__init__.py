@@ -20,14 +20,15 @@ import pyarrow.parquet as pq
 from superalign import tables
 from superalign.errors import DataError
 from superalign.tables import Limits
-from superalign.validation.files.columns import ANNOTATORS, USUAL, Column, Fields, Value, annotators, reach, recognise
+from superalign.validation.files.columns import ANNOTATORS, USUAL, Column, Fields, annotators, item, reach, recognise, unused
 from superalign.validation.files.texts import BATCH, Stored, Texts
+from superalign.validation.files.values import Value
 
-LIMITS = Limits(file=1 << 34, line=1 << 25)
-"""16 GiB and 32 MiB: some twenty times a million responses of a hundred words."""
+LIMITS = Limits(file=1 << 34, line=1 << 22)
+"""16 GiB and 4 MiB: some twenty times a million responses of a hundred words."""
 HEAD = 1000
 """Rows that columns are recognised by."""
-MOST_CHARACTERS = 1 << 26
+MOST_CHARACTERS = 1 << 24
 """Characters in memory at a time; of long texts there are fewer rows to a row group, and to recognise columns by."""
 SHOWN = 30
 """Columns that a message lists."""
@@ -43,6 +44,12 @@ class Named:
     label: str | None = None
 
 
+OPTIONS = (*asdict(Named()), "item")
+"""Roles whose column a person can name."""
+TEXTUAL = ("text", "prompt", "item")
+"""Roles whose values are never null."""
+
+
 @dataclass(frozen=True)
 class Data:
     """A file that was read."""
@@ -55,9 +62,11 @@ class Data:
     guessed: frozenset[str]
     """Roles whose column nobody named."""
     spool: Path
-    """Parquet, one column a role and an annotator. ``text`` and ``prompt`` are never null; the others are where a row has none."""
+    """Parquet, one column a role and an annotator. Those of ``TEXTUAL`` are never null; the others are where a row has none."""
     annotators: tuple[str, ...]
     """Columns with one person's labels each."""
+    unused: tuple[str, ...] = ()
+    """Why columns of usual names have no role, a line each."""
 
     def has(self, role: str) -> bool:
         """Whether any row has it."""
@@ -72,38 +81,76 @@ class Data:
         return pq.read_table(self.spool, columns=[role]).column(0)
 
     def said(self) -> list[str]:
-        """What was guessed, a line a role."""
+        """What was guessed, and what was not used, a line each."""
         return [
-            f"{role}: column `{own}` (guessed{f'; name another with --{role}' if role in asdict(Named()) else ''})"
-            for role, own in self.roles.items()
-            if role in self.guessed
+            *(
+                f"{role}: column `{own}` (guessed{f'; name another with --{role}' if role in OPTIONS else ''})"
+                for role, own in self.roles.items()
+                if role in self.guessed
+            ),
+            *self.unused,
         ]
 
 
-def items(data: Data) -> Texts:
-    """What a benchmark asks: its prompts, or its texts where it has none."""
-    return data.texts("prompt" if data.has("prompt") else "text")
-
-
-def open_data(path: str, named: Named, spool: Path) -> Data:
+def open_data(path: str, named: Named, spool: Path, guess: bool = False) -> Data:
     """Reads a file into ``spool``.
+
+    Args:
+        path: JSONL, CSV or Parquet.
+        named: Its columns.
+        spool: The Parquet file to write.
+        guess: Whether a column that was named and is not there is guessed, instead of refused.
 
     Raises:
         DataError: The file, or one of its rows, is wrong; with the row, and what to do.
     """
     given = {role: own for role, own in asdict(named).items() if own is not None}
+    rows, head = _begin(path, given)
+    if guess:
+        given = {role: own for role, own in given.items() if _there(head, own)}
+    _check(path, given, head)
+    columns = recognise(head, given)
+    if all(column.role != "text" for column in columns):
+        raise DataError(f"{path}: none of its columns is known to hold texts; name one of {_list(_names(head))} with --text")
+    return _read(path, rows, head, columns, annotators(head, columns), spool)
+
+
+def open_items(path: str, named: str | None, spool: Path) -> Data:
+    """Reads what a benchmark asks, its one role being ``item``; ``named`` is the column, if a person named it.
+
+    Raises:
+        DataError: As of ``open_data``.
+    """
+    given = {"item": named} if named is not None else {}
+    rows, head = _begin(path, given)
+    _check(path, given, head)
+    column = item(head, named)
+    if column is None:
+        raise DataError(f"{path}: none of its columns is known to hold a benchmark's items; name one of {_list(_names(head))} with --item")
+    return _read(path, rows, head, [column], [], spool)
+
+
+Rows = Iterator[tuple[str, Fields]]
+"""The rows of a file with what a message calls them."""
+
+
+def _begin(path: str, given: Mapping[str, str]) -> tuple[Callable[[], Rows], list[Fields]]:
+    """How to read a file from its start, and its first rows."""
     used = USUAL | {part for own in given.values() for part in (own, own.partition(".")[0])}
     rows = partial(_rows, path, lambda own: own in used or ANNOTATORS.fullmatch(own))
     head = _head(rows())
     if not head:
         raise DataError(f"{path} holds no rows; give a file with at least one")
-    _check(path, given, head)
-    columns = recognise(head, given)
-    if all(column.role != "text" for column in columns):
-        raise DataError(f"{path}: none of its columns is known to hold texts; name one of {_list(_names(head))} with --text")
-    people = annotators(head, columns)
-    filled = _spool(path, rows(), [*columns, *people], spool)
-    there = [column for column in columns if filled[column.role] or column.role == "text" or not column.guessed]
+    return rows, head
+
+
+def _read(
+    path: str, rows: Callable[[], Rows], head: Sequence[Fields], columns: Sequence[Column], people: Sequence[Column], spool: Path
+) -> Data:
+    """Spools the columns; those that were guessed and turn out to be without any value are not there."""
+    late: set[str] = set()
+    filled = _spool(path, _watched(rows(), len(head), late), [*columns, *people], spool)
+    there = [column for column in columns if filled[column.role] or column.role in ("text", "item") or not column.guessed]
     return Data(
         path=path,
         rows=pq.read_metadata(spool).num_rows,
@@ -111,19 +158,28 @@ def open_data(path: str, named: Named, spool: Path) -> Data:
         guessed=frozenset(column.role for column in there if column.guessed),
         spool=spool,
         annotators=tuple(column.role for column in people),
+        unused=() if columns[0].role == "item" else tuple(unused(head, columns, late)),
     )
 
 
-def _rows(path: str, wanted: Callable[[str], object]) -> Iterator[tuple[str, Fields]]:
-    """The rows of a file with what a message calls them."""
-    unit = "line" if ".jsonl" in Path(path).name else "row"
-    for number, row in tables.rows(path, LIMITS, wanted):
+def _rows(path: str, wanted: Callable[[str], object]) -> Rows:
+    lines = ".jsonl" in Path(path).name
+    for count, (number, row) in enumerate(tables.rows(path, LIMITS, wanted), 1):
+        place = f"row {count} (line {number})" if lines else f"row {count}"
         if isinstance(row, str):
-            raise DataError(f"{path}, {unit} {number}: {row}; mend it or leave it out")
-        yield f"{unit} {number}", row
+            raise DataError(f"{path}, {place}: {row}; mend it or leave it out")
+        yield place, row
 
 
-def _head(rows: Iterator[tuple[str, Fields]]) -> list[Fields]:
+def _watched(rows: Rows, first: int, late: set[str]) -> Rows:
+    """The rows; usual columns of those after the ``first`` are added to ``late``."""
+    for count, (place, row) in enumerate(rows):
+        if count >= first:
+            late |= row.keys() & USUAL
+        yield place, row
+
+
+def _head(rows: Rows) -> list[Fields]:
     """The first rows."""
     head, size = [], 0
     for _, row in islice(rows, HEAD):
@@ -134,7 +190,7 @@ def _head(rows: Iterator[tuple[str, Fields]]) -> list[Fields]:
     return head
 
 
-def _spool(path: str, rows: Iterator[tuple[str, Fields]], columns: Sequence[Column], spool: Path) -> Mapping[str, int]:
+def _spool(path: str, rows: Rows, columns: Sequence[Column], spool: Path) -> Mapping[str, int]:
     """Writes the columns; the number of values each has."""
     schema = pa.schema([(column.role, column.type) for column in columns])
     filled: Counter[str] = Counter()
@@ -143,13 +199,13 @@ def _spool(path: str, rows: Iterator[tuple[str, Fields]], columns: Sequence[Colu
             batch = pa.table([pa.array(part, kind) for part, kind in zip(values, schema.types, strict=True)], schema=schema)
             for place, role in enumerate(schema.names):
                 filled[role] += len(batch) - batch.column(place).null_count
-                if role in ("text", "prompt"):
+                if role in TEXTUAL:
                     batch = batch.set_column(place, schema.field(place), batch.column(place).fill_null(""))
             writer.write_table(batch)
     return filled
 
 
-def _batches(path: str, rows: Iterator[tuple[str, Fields]], columns: Sequence[Column]) -> Iterator[list[list[Value]]]:
+def _batches(path: str, rows: Rows, columns: Sequence[Column]) -> Iterator[list[list[Value]]]:
     """The values of the columns, of as many rows at a time as fit in memory."""
     values: list[list[Value]] = [[] for _ in columns]
     size = total = 0
@@ -171,7 +227,7 @@ def _value(path: str, place: str, column: Column, row: Fields) -> Value:
     try:
         return column.read(row)
     except (ValueError, OverflowError) as error:
-        other = f", or name another column with --{column.role}" if column.role in asdict(Named()) else ""
+        other = f", or name another column with --{column.role}" if column.role in OPTIONS else ""
         raise DataError(f"{path}, {place}: `{column.name}` {error}; mend it or leave the row out{other}") from error
 
 
@@ -189,11 +245,16 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(f"`{own}`" for own in names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
+def _there(head: Sequence[Fields], own: str) -> bool:
+    """Whether there is a column."""
+    return own in _names(head) or any(reach(row, own) is not None for row in head)
+
+
 def _check(path: str, given: Mapping[str, str], head: Sequence[Fields]) -> None:
     """Refuses a column that was named and is not there."""
     names = _names(head)
     for role, own in given.items():
-        if own in names or any(reach(row, own) is not None for row in head):
+        if _there(head, own):
             continue
         close = difflib.get_close_matches(own, names[: SHOWN * SHOWN], n=1)
         meant = f"did you mean `{close[0]}`? " if close else ""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from math import isfinite
 from typing import Any
 
 import pyarrow as pa
 
+from superalign.validation.files.values import READ, Value, answer, asked, before, key, name
+
 Fields = dict[str, Any]
-Value = str | float | bool | None
 
 TEXTS = (
     *("response", "responses", "output", "completion", "generation", "generated_text", "prediction", "answer", "solution"),
@@ -35,6 +34,13 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
     "annotator": ("annotator",),
 }
 """Usual names of each role's column, the first that fits being taken."""
+AS: Mapping[str, str] = {
+    "rejected": "texts",
+    "finished": "reasons why a response ended",
+    "correct": "true or false",
+    **dict.fromkeys(("score", "chosen_score", "rejected_score"), "numbers"),
+}
+"""What a role's values are read as; names, where nothing else is said."""
 ROLES = ("text", "prompt", "group", *OTHERS)
 USUAL = frozenset((*TEXTS, *PROMPTS, *GROUPS, *(name for names in OTHERS.values() for name in names)))
 ANNOTATORS = re.compile(r"(annotator|rater|label)[_-]?\d{1,3}")
@@ -42,17 +48,6 @@ ANNOTATORS = re.compile(r"(annotator|rater|label)[_-]?\d{1,3}")
 
 HASH = re.compile(r"[0-9a-f-]{16,64}")
 """What only ever names something: a column of these is no text."""
-NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-LONGEST_KEY = 64
-"""Characters of a group's key; a longer one is known by its digest, so that a million of them fit in memory."""
-FLAGS: Mapping[object, bool] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
-ENDS: Mapping[object, bool] = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "end_turn", "stop_sequence", "tool_calls", "tool_use", "function_call"), True),
-    **dict.fromkeys(("length", "max_length", "max_tokens", "content_filter", "abort"), False),
-    **FLAGS,
-}
-"""Why a response ended, in the words of the usual engines: by itself, or cut off."""
-KINDS: Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", bytes: "bytes"}
 
 
 @dataclass(frozen=True)
@@ -82,112 +77,6 @@ def reach(row: Fields, name: str) -> Any:
     return value
 
 
-def kind(value: object) -> str:
-    """What a value is, in words."""
-    return KINDS.get(type(value), type(value).__name__)
-
-
-def text(value: Any) -> str | None:
-    """A text that can be stored."""
-    if isinstance(value, str):
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                place = len(value[: error.start].encode())
-                raise ValueError(f"is not UTF-8: {value[error.start]!a} at byte {place}, a broken byte or half a character") from error
-        return value
-    if value is None:
-        return None
-    raise ValueError(f"is {kind(value)}, not a text")
-
-
-def contents(value: list[Any]) -> tuple[list[str], int | None]:
-    """The contents of a chat's messages, and which of them is the assistant's last."""
-    for message in value:
-        if not isinstance(message, dict):
-            raise ValueError(f"is a list that holds {kind(message)}, not chat messages with `role` and `content`")
-    last = max((index for index, message in enumerate(value) if message.get("role") == "assistant"), default=None)
-    return [text(message.get("content")) or "" for message in value], last
-
-
-def answer(value: Any) -> str | None:
-    """A response; of a chat the assistant's last message."""
-    if not isinstance(value, list):
-        return text(value)
-    found, last = contents(value)
-    return None if last is None else found[last]
-
-
-def before(value: Any) -> str | None:
-    """What a chat's last answer was given to; None where nothing precedes it."""
-    if not isinstance(value, list):
-        return None
-    found, last = contents(value)
-    return "\n".join(found[:last]) or None
-
-
-def asked(value: Any) -> str | None:
-    """A prompt; of a chat, or of several turns, all of it."""
-    if not isinstance(value, list):
-        return text(value)
-    return "\n".join(contents([{"content": part} if isinstance(part, str) else part for part in value])[0])
-
-
-def name(value: Any) -> str | None:
-    """A label, category or id as text; a whole number is the same however it is written, blank is none."""
-    if isinstance(value, str):
-        return text(value) if value.strip() else None
-    if value is None or isinstance(value, bool):
-        return None if value is None else str(value).lower()
-    if isinstance(value, int | float) and isfinite(value):
-        return str(int(value)) if value == int(value) else repr(value)
-    raise ValueError(f"is {value if isinstance(value, float) else kind(value)}, not a name or a number")
-
-
-def key(value: Any) -> str | None:
-    """A group's key."""
-    found = name(value)
-    return found if found is None or len(found) <= LONGEST_KEY else hashlib.blake2b(found.encode(), digest_size=16).hexdigest()
-
-
-def number(value: Any) -> float | None:
-    """A finite number; blank is none."""
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    fits = NUMBER.fullmatch(value) if isinstance(value, str) else isinstance(value, int | float) and not isinstance(value, bool)
-    if not fits or not isfinite(float(value)):
-        raise ValueError(f"is {repr(value)[:40] if isinstance(value, str | float) else kind(value)}, not a finite number")
-    return float(value)
-
-
-def flag(value: Any, words: Mapping[object, bool] = FLAGS) -> bool | None:
-    """A truth value; blank is none."""
-    found = value.strip().lower() if isinstance(value, str) else value
-    if found is None or found == "":
-        return None
-    if isinstance(found, str | int | float) and found in words:
-        return words[found]
-    raise ValueError(f"is {repr(value)[:40] if isinstance(value, str | int | float) else kind(value)}, neither true nor false")
-
-
-def ended(value: Any) -> bool | None:
-    """Whether a response ended by itself, or the reason why it ended."""
-    return flag(value, ENDS)
-
-
-READ: Mapping[str, Callable[[Any], Value]] = {
-    "prompt": asked,
-    "group": key,
-    "rejected": answer,
-    "finished": ended,
-    "correct": flag,
-    **dict.fromkeys(("label", "category", "order", "verdict", "annotator"), name),
-    **dict.fromkeys(("score", "chosen_score", "rejected_score"), number),
-}
-"""How a role's values are read; those of ``text`` are prompts or answers."""
-
-
 def recognise(head: Sequence[Fields], named: Mapping[str, str]) -> list[Column]:
     """The columns of a file, of which ``text`` is missing where none could be recognised.
 
@@ -198,7 +87,7 @@ def recognise(head: Sequence[Fields], named: Mapping[str, str]) -> list[Column]:
     roles = dict(named)
     taken = {column for role, column in named.items() if role != "text"}
     prompt = next((usual for usual in PROMPTS if usual not in taken and _holds_text(head, usual, (str, dict))), None)
-    response = next((usual for usual in TEXTS if usual not in taken and _holds_text(head, usual, (dict,))), prompt)
+    response = _response(head, taken) or prompt
     if response is not None:
         roles.setdefault("text", response)
     if prompt is not None and prompt != roles["text"]:
@@ -213,6 +102,41 @@ def recognise(head: Sequence[Fields], named: Mapping[str, str]) -> list[Column]:
     if "prompt" in roles:
         roles.setdefault("group", roles["prompt"])
     return [_column(role, roles, named, head) for role in ROLES if role in roles]
+
+
+def _response(head: Sequence[Fields], taken: Container[str]) -> str | None:
+    """The column of the texts: where none holds any, one that should, so that its rows are found to be empty or wrong."""
+    free = [usual for usual in TEXTS if usual not in taken and any(usual in row for row in head)]
+    full = next((usual for usual in free if _holds_text(head, usual, (dict,))), None)
+    return full or next((usual for usual in free if not any(isinstance(row.get(usual), str) for row in head)), None)
+
+
+def item(head: Sequence[Fields], named: str | None) -> Column | None:
+    """The column of a benchmark's items: the one named, or its prompts, or its texts where it has none."""
+    if named is not None:
+        return Column("item", named, lambda row: asked(reach(row, named)), guessed=False)
+    columns = {column.role: column for column in recognise(head, {})}
+    found = columns.get("prompt", columns.get("text"))
+    return found and replace(found, role="item")
+
+
+def unused(head: Sequence[Fields], columns: Sequence[Column], late: Container[str]) -> list[str]:
+    """Why columns of usual names have no role, a line each.
+
+    Args:
+        head: The first rows.
+        columns: Those in use.
+        late: Columns that the rows after them have.
+    """
+    roles, taken = {column.role for column in columns}, {column.name for column in columns}
+    free = [(role, own) for role, names in OTHERS.items() if role not in roles for own in names if own not in taken]
+    lines = []
+    for role, own in free:
+        if any(row.get(own) is not None for row in head):
+            lines.append(f"{role}: column `{own}` is there, but its values cannot be read as {AS.get(role, 'names')}: not used")
+        elif own in late:
+            lines.append(f"{role}: column `{own}` is there, but has no value in the first {len(head)} rows: not used")
+    return lines
 
 
 def annotators(head: Sequence[Fields], columns: Sequence[Column]) -> list[Column]:

@@ -217,13 +217,13 @@ def _inputs(columns: list[Texts]) -> NDArray[np.uint64]:
 
 
 def _lengths(texts: Texts) -> Rows:
-    return np.concatenate([np.zeros(0, dtype=np.int64), *(lengths(batch) for batch in texts.batches())])
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(lengths(batch), dtype=np.int64) for batch in texts.batches())])
 
 
 def _ended(texts: Texts) -> Rows:
     """1 for each text that ends as a sentence, a number, a quote or a bracket does; answers that were cut off do not."""
     parts = [mask(pc.match_substring_regex(batch, ENDED)) for batch in texts.batches()]
-    return np.concatenate([np.zeros(0, dtype=np.bool_), *parts]).astype(np.int64)
+    return np.asarray(np.concatenate([np.zeros(0, dtype=np.bool_), *parts]), dtype=np.int64)
 
 
 def _named(groups: list[list[int]]) -> str:

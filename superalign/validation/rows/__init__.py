@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from superalign.validation.files.texts import Held
 from superalign.validation.rows.masks import Mask, mask
-from superalign.validation.rows.sanity import blank, control
+from superalign.validation.rows.sanity import blank, control, flags
 
 REASONS = {
     "empty": "a text is blank",
@@ -27,6 +28,8 @@ REASONS = {
 """Every reason why a row may not be trained on, in the order in which it is looked for, and what it means."""
 
 TEXTS = ("prompt", "chosen", "rejected")
+BOTH_SIDES = ("empty", "control characters", "wrong encoding", "template leakage")
+"""Faults for which a rejected answer is looked through too; it may well be cut off or a loop."""
 
 
 def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Container[str]) -> list[str | None]:
@@ -37,10 +40,8 @@ def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Contain
         contaminated: Whether each prompt is a held-out problem.
         unfinished: Ids of the responses that were cut off.
     """
-    masks = {
-        "empty": _any(blank(examples[name]) for name in TEXTS),
-        "control characters": _any(control(examples[name]) for name in TEXTS),
-        "unfinished": np.array([response in unfinished for response in examples["chosen_response"].to_pylist()], dtype=np.bool_),
+    cut = np.array([response in unfinished for response in examples["chosen_response"].to_pylist()], dtype=np.bool_)
+    masks = _sanity(examples, ~cut) | {
         "chosen equals rejected": mask(pc.equal(examples["chosen"], examples["rejected"])),
         "score order": mask(pc.greater_equal(examples["rejected_score"], examples["chosen_score"])),
         "contaminated": np.array(contaminated, dtype=np.bool_),
@@ -56,5 +57,17 @@ def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Contain
     return list(found)
 
 
-def _any(columns: Iterable[Mask]) -> Mask:
-    return np.asarray(np.logical_or.reduce(list(columns)), dtype=np.bool_)
+def _sanity(examples: pa.Table, finished: Mask) -> dict[str, Mask]:
+    """What is wrong with the texts by themselves, as in a file of them."""
+    answered = pc.is_valid(examples["rejected"])
+    pairs, preferences = np.flatnonzero(mask(answered)), examples.filter(answered)
+    own = flags(Held(examples["chosen"]), Held(examples["prompt"]), finished)
+    other = flags(Held(preferences["rejected"]), Held(preferences["prompt"]))
+    masks = {name: np.zeros(examples.num_rows, dtype=np.bool_) for name in own}
+    for name, found in masks.items():
+        found[own[name]] = True
+        if name in BOTH_SIDES:
+            found[pairs[other[name]]] = True
+    masks["empty"] |= blank(examples["prompt"])
+    masks["control characters"] |= control(examples["prompt"])
+    return masks
