@@ -34,6 +34,7 @@ def test_a_round_says_what_it_did_in_one_object(finished: Toy) -> None:
     assert {"name", "severity", "passed", "value", "limit"} == set(made["gates"][0])
     assert made["learner"]["before"] == "learner/1"
     assert made["learner"]["after"] == "learner/2"
+    assert finished.query("SELECT DISTINCT key FROM metrics WHERE key = 'data.examples'") == [("data.examples",)]
 
 
 def test_the_four_ledgers_agree_on_every_md5(finished: Toy) -> None:
