@@ -50,10 +50,10 @@ def _show(report: Report) -> None:
         screen.say(f"quarantined, {reason}: {_rows(rows)}")
     if report.contaminated["rows"]:
         inside = report.contaminated
-        screen.say(f"benchmark items {_rows(inside['benchmark_items'])} are in rows {_rows(inside['rows'])}")
+        screen.say(f"benchmark: {_rows(inside['benchmark_items'], 'items')} are in {_rows(inside['rows'])}")
     if clusters := report.duplicates["near_clusters"]:
         largest = max(clusters, key=len)
-        screen.say(f"near-duplicates: {len(clusters)} clusters; the largest has rows {_rows(largest)}")
+        screen.say(f"near-duplicates: {len(clusters)} clusters; the largest has {_rows(largest)}")
     screen.say("fit to train on" if report.fit else "not fit to train on")
 
 
@@ -78,9 +78,9 @@ def _failure(one: Check) -> str:
     return f"{one.name} is {_number(one.value)}, {_limits(one)} passes"
 
 
-def _rows(rows: Sequence[int]) -> str:
+def _rows(rows: Sequence[int], what: str = "rows") -> str:
     named = ", ".join(map(str, rows[:SHOWN]))
-    return f"{len(rows)} (rows {named}{', ...' if len(rows) > SHOWN else ''})"
+    return f"{len(rows)} {what} ({named}{', ...' if len(rows) > SHOWN else ''})"
 
 
 def _number(value: float | None) -> str | None:

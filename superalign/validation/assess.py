@@ -21,7 +21,7 @@ from superalign.validation.collapse.history import look_back
 from superalign.validation.collapse.units import Side, hashed
 from superalign.validation.duplicates.overlap import Contamination, overlap
 from superalign.validation.files import Data, Named, open_data, open_items
-from superalign.validation.files.texts import Texts
+from superalign.validation.files.texts import Filled, Texts
 from superalign.validation.labels.annotations import check_labels, check_pairs, check_verdicts, pair_faults
 from superalign.validation.rows import BOTH_SIDES
 from superalign.validation.rows.sanity import flags
@@ -203,7 +203,7 @@ def _faults(data: Data) -> dict[str, Rows]:
     prompts = data.texts("prompt") if data.has("prompt") else None
     found = flags(data.texts("text"), prompts, finished)
     if data.has("rejected"):
-        other = flags(data.texts("rejected"), prompts)
+        other = flags(Filled(data.texts("rejected"), "-"), prompts)  # a row without a rejected answer is a demonstration, and sound
         found |= {reason: np.union1d(found[reason], other[reason]) for reason in BOTH_SIDES}
         found |= pair_faults(data)
     return found

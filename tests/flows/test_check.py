@@ -273,3 +273,57 @@ def test_a_page_is_written_with_data_docs_beside_it(tmp_path: Path, capsys: pyte
     assert report["html"] == str(tmp_path / "out" / "check.html")
     assert "Fit to train on" in (tmp_path / "out" / "check.html").read_text()
     assert (tmp_path / "out" / "check_docs" / "index.html").is_file()
+
+
+def test_a_row_without_a_rejected_answer_is_a_demonstration_among_preferences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [{"prompt": row["prompt"], "chosen": row["response"], "rejected": f"no {row['response']}"} for row in rows()]
+    given[7]["rejected"] = None
+    del given[9]["rejected"]
+    given[11]["rejected"] = " "
+    code, report = check(capsys, write(tmp_path / "a.jsonl", given))
+    assert code == 0
+    assert report["quarantined"] == {"empty": [12]}
+
+
+def test_sums_in_common_are_no_contamination(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [row | {"response": f"{row['response']} 5*4=<<5*4=20>>20"} for row in rows()]
+    items = [{"question": f"Somebody asks for number {index} 5*4=<<5*4=20>>20"} for index in range(3)]
+    _, report = check(capsys, write(tmp_path / "a.jsonl", given), "--against", write(tmp_path / "b.jsonl", items))
+    assert report["contaminated"] == {"rows": [], "benchmark_items": []}
+
+
+@pytest.mark.parametrize(
+    ("role", "who", "said"), [("role", "assistant", "content"), ("role", "model", "content"), ("from", "gpt", "value")]
+)
+def test_chats_are_read_by_the_names_that_are_in_use(
+    role: str, who: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [
+        {"messages": [{role: "user", said: row["prompt"]}, {role: who, said: [{"type": "text", "text": row["response"]}]}]}
+        for row in rows()
+    ]
+    code, report = check(capsys, write(tmp_path / "a.jsonl", given))
+    assert code == 0
+    assert report["quarantined"] == {}
+
+
+def test_a_chat_without_an_answer_is_refused_with_its_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given: list[dict[str, Any]] = [{"messages": [{"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}]}] * 40
+    assert main(["check", write(tmp_path / "a.jsonl", given)]) == 2
+    printed = capsys.readouterr().err
+    assert "narrator" in printed
+    assert "row 1" in printed
+
+
+def test_open_questions_that_nearly_all_have_one_short_answer_are_a_collapse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [row | {"response": "42" if index % 5 else str(index)} for index, row in enumerate(rows(0, 200))]
+    code, report = check(capsys, write(tmp_path / "a.jsonl", given))
+    assert code == 1
+    assert one(report, "mode_share")["passed"] is False
+
+
+def test_a_value_lies_in_its_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [row | {"verdict": "AB"[index % 2 if index % 9 else 0], "label": "xy"[index % 2]} for index, row in enumerate(rows())]
+    _, report = check(capsys, write(tmp_path / "a.jsonl", given))
+    assert one(report, "position_bias")["low"] == 0.5
+    assert all(found["low"] <= found["value"] <= found["high"] for found in report["checks"] if found["low"] is not None)

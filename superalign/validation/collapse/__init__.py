@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from superalign.validation.collapse.measures import WORSE, Family, goodness, raw
+from superalign.validation.collapse.measures import MOST, WORSE, Family, goodness, raw
 from superalign.validation.collapse.units import Rows
 
 HALVES = 40
@@ -63,9 +63,10 @@ def describe(family: Family, side: int = 0) -> list[Change]:
     """Each measure of one side, with its interval."""
     rows = family.side(side)
     values, errors = family.values(rows), _errors(family, rows)
+    lows, highs = values - 1.96 * errors, values + 1.96 * errors
     return [
-        Change(name, _number(value), _number(value - 1.96 * error), _number(value + 1.96 * error), about=family.about)
-        for name, value, error in zip(family.measures, values, errors, strict=True)
+        Change(name, _number(value), _number(max(low, 0.0)), _number(min(high, MOST.get(name, math.inf))), about=family.about)
+        for name, value, low, high in zip(family.measures, values, lows, highs, strict=True)
     ]
 
 

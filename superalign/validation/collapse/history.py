@@ -29,6 +29,10 @@ SPARE = 4
 """Units looked at for each that is measured, so that enough are long enough."""
 FEWEST_WORDS = 4
 """Words of the common length below which texts are labels, not prose, and one may well be common."""
+MOST_LABELS = 20
+"""Different short texts up to which they are labels; more are answers to open questions."""
+OPEN_SHARE = 0.5
+"""Largest share of one short answer to open questions."""
 PAIRS, TRENDS, SUPPORT = 0.4, 0.4, 0.2
 """How the probability of a false alarm is divided among the comparisons."""
 
@@ -84,8 +88,8 @@ def _with_mode(config: ValidationConfig, checks: list[Check], sample: Sample) ->
     """The checks with the limit that the share of the commonest text has by itself, whatever the baseline's is."""
     if len(sample) < FEWEST:
         return checks
-    prose = np.median(sample.lengths[0]) >= FEWEST_WORDS
-    limit = config.max_mode_share if prose else config.max_label_share
+    prose, kinds = np.median(sample.lengths[0]) >= FEWEST_WORDS, len(set(sample.texts[0]))
+    limit = config.max_mode_share if prose else config.max_label_share if kinds <= MOST_LABELS else OPEN_SHARE
     return [replace(one, most=min(limit, one.most or limit)) if one.name == "mode_share" else one for one in checks]
 
 

@@ -66,6 +66,12 @@ MEANS: Mapping[str, str] = {
 }
 """What each measures."""
 
+MOST: Mapping[str, float] = dict.fromkeys(
+    ("self_bleu", "boilerplate", "repetition", "unique_share", "unique_texts", "mode_share", "openings", "closings", "distinct_answers"),
+    1.0,
+)
+"""Measures that are shares, and the most they can be."""
+
 EDGE = 3
 """Words of an opening or a closing."""
 REPEATS = 50_000

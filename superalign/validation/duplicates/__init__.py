@@ -27,7 +27,7 @@ from superalign.validation.duplicates.minhash import (
     read,
     threaded,
 )
-from superalign.validation.files.texts import Texts, normal
+from superalign.validation.files.texts import Texts, normal, unsigned
 
 LAGS = 32
 """Texts behind it that a text is compared with in a bucket; every pair of a bucket with at most one more."""
@@ -205,7 +205,7 @@ def _fetched(texts: Texts, found: NDArray[np.bool_], sizes: Rows) -> Words:
     """The word sets of the rows that are ``found``, whose ``sizes`` are known."""
     offsets = begins(sizes[found])
     hashes, start = np.empty(offsets[-1], np.uint64), 0
-    for part in threaded(lambda batch: hashed(normal(batch)).sets(), _chosen(texts, found)):
+    for part in threaded(lambda batch: hashed(unsigned(normal(batch))).sets(), _chosen(texts, found)):
         hashes[start : start + len(part.hashes)] = part.hashes
         start += len(part.hashes)
     return Words(hashes, offsets)

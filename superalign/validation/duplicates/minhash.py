@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rensa import RMinHash  # type: ignore[import-untyped]
 
-from superalign.validation.files.texts import normal, words
+from superalign.validation.files.texts import normal, unsigned, words
 
 THRESHOLD = 0.8
 """Least Jaccard of word sets at which two texts are near-duplicates."""
@@ -161,6 +161,6 @@ def comparable(left: Rows, right: Rows, threshold: float) -> NDArray[np.bool_]:
 
 
 def read(texts: pa.Array) -> tuple[Hashes, Words]:
-    """The digests and the words of texts."""
+    """The digests and the words of texts; the signs of sums tell equal texts from others, and are no words."""
     normals = normal(texts)
-    return digests(texts, normals), hashed(normals)
+    return digests(texts, normals), hashed(unsigned(normals))

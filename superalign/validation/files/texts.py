@@ -65,6 +65,27 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Filled:
+    """Texts of which some may be missing; in their place stands ``filler``."""
+
+    texts: Texts
+    filler: str
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.texts)
+
+    def batches(self) -> Iterator[pa.StringArray]:
+        """All of them."""
+        return (pc.fill_null(batch, self.filler) for batch in self.texts.batches())
+
+    def take(self, rows: Sequence[int]) -> list[str]:
+        """The texts of ``rows``."""
+        found = pc.fill_null(pa.array(self.texts.take(rows), pa.string()), self.filler)
+        return list(found.to_pylist())
+
+
+@dataclass(frozen=True)
 class Stored:
     """Texts in a column of a Parquet file."""
 
@@ -120,3 +141,8 @@ def normal(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     for found, sign in OPERATORS:
         plain = pc.replace_substring_regex(plain, found, sign)
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(plain, r"[^\pL\pN\pM+=<>^\x{2212}\x{D7}\x{F7}]+", " "))
+
+
+def unsigned(normals: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Normal forms without the signs of sums."""
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(normals, r"[+=<>^\x{2212}\x{D7}\x{F7} ]+", " "))

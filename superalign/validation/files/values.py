@@ -20,6 +20,8 @@ ENDS: Mapping[object, bool] = {
     **FLAGS,
 }
 """Why a response ended, in the words of the usual engines: by itself, or cut off."""
+ASSISTANTS, PEOPLE = ("assistant", "gpt", "model", "bot"), ("user", "human", "system", "developer", "tool", "function")
+"""Names of the roles of a chat."""
 KINDS: Mapping[type, str] = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", bytes: "bytes"}
 
 
@@ -48,8 +50,22 @@ def contents(value: list[Any]) -> tuple[list[str], int | None]:
     for message in value:
         if not isinstance(message, dict):
             raise ValueError(f"is a list that holds {kind(message)}, not chat messages with `role` and `content`")
-    last = max((index for index, message in enumerate(value) if message.get("role") == "assistant"), default=None)
-    return [text(message.get("content")) or "" for message in value], last
+    roles = [message.get("role", message.get("from")) for message in value]
+    last = max((index for index, role in enumerate(roles) if role in ASSISTANTS), default=None)
+    if last is None and any(isinstance(role, str) and role not in PEOPLE for role in roles):
+        known = ", ".join(sorted({str(role)[:20] for role in roles}))
+        raise ValueError(f"is a chat without a message of the assistant (roles: {known})")
+    return [_content(message.get("content", message.get("value"))) for message in value], last
+
+
+def _content(value: Any) -> str:
+    """What a message says; of several parts those that are text."""
+    if isinstance(value, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in value]
+        if not all(part is None or isinstance(part, str) for part in parts):
+            raise ValueError("holds a message whose `content` is a list of what is no text")
+        return "".join(text(part) or "" for part in parts)
+    return text(value) or ""
 
 
 def answer(value: Any) -> str | None:

@@ -95,13 +95,18 @@ def check_verdicts(config: ValidationConfig, data: Data, baseline: Data | None) 
         found = position_bias(
             data.column("verdict"), data.column("group") if data.has("group") else None, data.column("order") if data.has("order") else None
         )
-        if found.first is not None:
-            share, low, high = (max(value, 1 - value) for value in (found.first.mean, found.first.low, found.first.high))
+        if found.first is None:
+            why = "no value of the column is 1 or 2, A or B, first or second"
+            checks.append(at_most(config, "position_bias", None, config.max_position_bias, why))
+        else:
+            share, ends = (
+                max(found.first.mean, 1 - found.first.mean),
+                sorted(max(end, 1 - end) for end in (found.first.low, found.first.high)),
+            )
+            low = 0.5 if found.first.low <= 0.5 <= found.first.high else ends[0]
             detail = f"{found.first.mean:.3f} of {found.first.n} verdicts are for the first position"
             detail += f"; {found.same.mean:.3f} of {found.same.n} items are judged the same in both orders" if found.same else ""
-            checks.append(
-                at_most(config, "position_bias", share, config.max_position_bias, detail, low=min(low, high), high=max(low, high))
-            )
+            checks.append(at_most(config, "position_bias", share, config.max_position_bias, detail, low=low, high=ends[1]))
     if data.has("correct") and data.has("group"):
         checks += _pass(config, data, baseline)
     if data.has("score") and baseline is not None and baseline.has("score"):
