@@ -118,7 +118,9 @@ class ValidationConfig(Config):
     max_contaminated: float = Field(default=0.001, ge=0, le=1)
     """Largest share of rows that hold a benchmark item; they are quarantined anyway, and unrelated sets share a phrase now and then."""
     max_mode_share: float = Field(default=0.2, gt=0, le=1)
-    """Largest share of one text, where texts have at least four words; else ``max_label_share`` holds."""
+    """Largest share of one text, where texts have at least four words; else ``max_label_share`` or ``max_answer_share`` holds."""
+    max_answer_share: float = Field(default=0.5, gt=0, le=1)
+    """Largest share of one short answer, where there are too many different ones to be labels."""
     min_coverage: float = Field(default=0.5, ge=0, le=1)
     """Least number of different things asked, over those of as many rows of the baseline; drawing rows anew, with repeats, leaves 0.63."""
     max_support_lost: float = Field(default=0.05, ge=0, le=1)

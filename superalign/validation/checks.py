@@ -66,13 +66,10 @@ def at_least(
     value: float | None,
     limit: float,
     detail: str = "",
-    *,
-    low: float | None = None,
-    high: float | None = None,
     baseline: float | None = None,
 ) -> Check:
     """A check whose value may not be below ``limit``."""
-    return Check(name, severity(config, name), value, limit, None, detail or CHECKS[name], low, high, baseline)
+    return Check(name, severity(config, name), value, limit, None, detail or CHECKS[name], baseline=baseline)
 
 
 def at_most(
@@ -81,13 +78,10 @@ def at_most(
     value: float | None,
     limit: float,
     detail: str = "",
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    baseline: float | None = None,
+    interval: tuple[float | None, float | None] = (None, None),
 ) -> Check:
     """A check whose value may not be above ``limit``."""
-    return Check(name, severity(config, name), value, None, limit, detail or CHECKS[name], low, high, baseline)
+    return Check(name, severity(config, name), value, None, limit, detail or CHECKS[name], *interval)
 
 
 def check_examples(

@@ -54,9 +54,10 @@ class Change:
 class Trend:
     """The steadiest falls over the files."""
 
+    series: Mapping[str, NDArray[np.float64]]
+    """Each measure over the files, NaN where it cannot be computed."""
     falls: Mapping[str, float]
     """Relative fall from the first file to the last, fitted by a line, of each measure that falls more steadily than chance."""
-    files: int
 
 
 def describe(family: Family, side: int = 0) -> list[Change]:
@@ -102,9 +103,10 @@ def trend(families: Sequence[Family], alpha: float) -> Trend:
     names = [name for family in families for name in family.measures]
     series = np.vstack([np.array([family.values(family.side(side)) for side in range(files)]).T for family in families])
     good = np.array([goodness(name, row) for name, row in zip(names, series, strict=True)])
+    values = dict(zip(names, series, strict=True))
     kept = np.isfinite(good).all(axis=1) & (np.ptp(np.where(np.isfinite(good), good, 0), axis=1) > 0)
     if files < SHORTEST_TREND or not kept.any():
-        return Trend({}, files)
+        return Trend(values, {})
     names, good = [name for name, keep in zip(names, kept, strict=True) if keep], good[kept]
     time = np.arange(files) - (files - 1) / 2
     centred = good - good.mean(axis=1, keepdims=True)
@@ -117,7 +119,7 @@ def trend(families: Sequence[Family], alpha: float) -> Trend:
             slope = float(time @ row / (time @ time))
             first = float(row.mean() - slope * (files - 1) / 2)
             falls[name] = abs(slope) * (files - 1) if WORSE[name] == "either" else -slope * (files - 1) / first if first > 0 else math.inf
-    return Trend(falls, files)
+    return Trend(values, falls)
 
 
 def _limited(change: Change, value: float, drop: float, noise: tuple[float, float]) -> Change:

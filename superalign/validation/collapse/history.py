@@ -31,8 +31,6 @@ FEWEST_WORDS = 4
 """Words of the common length below which texts are labels, not prose, and one may well be common."""
 MOST_LABELS = 20
 """Different short texts up to which they are labels; more are answers to open questions."""
-OPEN_SHARE = 0.5
-"""Largest share of one short answer to open questions."""
 PAIRS, TRENDS, SUPPORT = 0.4, 0.4, 0.2
 """How the probability of a false alarm is divided among the comparisons."""
 
@@ -89,7 +87,7 @@ def _with_mode(config: ValidationConfig, checks: list[Check], sample: Sample) ->
     if len(sample) < FEWEST:
         return checks
     prose, kinds = np.median(sample.lengths[0]) >= FEWEST_WORDS, len(set(sample.texts[0]))
-    limit = config.max_mode_share if prose else config.max_label_share if kinds <= MOST_LABELS else OPEN_SHARE
+    limit = config.max_mode_share if prose else config.max_label_share if kinds <= MOST_LABELS else config.max_answer_share
     return [replace(one, most=min(limit, one.most or limit)) if one.name == "mode_share" else one for one in checks]
 
 
@@ -149,18 +147,13 @@ def _trend(config: ValidationConfig, sides: Sequence[Side], final: Final) -> His
     if len(sample) < FEWEST:
         why = f"the {len(sides)} files share {len(sample)} comparable texts, {FEWEST} are the fewest"
         return History([at_most(config, "trend", None, config.max_trend, why)] if len(sides) >= SHORTEST_TREND else [])
-    families = _families(config, sides, sample, final)
-    series = {
-        name: [None if np.isnan(value) else float(value) for value in values]
-        for family in families
-        for name, values in zip(family.measures, np.array([family.values(family.side(at)) for at in range(len(sides))]).T, strict=True)
-    }
+    found = trend(_families(config, sides, sample, final), TRENDS * config.false_alarms)
+    series = {name: [None if np.isnan(value) else float(value) for value in values] for name, values in found.series.items()}
     if len(sides) < SHORTEST_TREND:
         return History([], series)
-    found = trend(families, TRENDS * config.false_alarms)
     order = sorted(found.falls.items(), key=lambda item: -item[1])
     named = ", ".join(f"{name} {100 * fall:.1f} %" for name, fall in order[:5])
-    detail = f"steady over {found.files} files: {named}" if order else f"nothing moves steadily over {found.files} files"
+    detail = f"steady over {len(sides)} files: {named}" if order else f"nothing moves steadily over {len(sides)} files"
     largest = max((fall for _, fall in order), default=0.0)
     checks = [at_most(config, "trend", largest, config.max_trend, detail), at_most(config, "early_warning", largest, 0.0, detail)]
     return History(checks, series, found.falls)

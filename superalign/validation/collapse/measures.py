@@ -204,7 +204,8 @@ def share_family(sides: Sequence[Side], sample: Sample, size: int) -> Family | N
         return None
     shares = [unique_shares(side, rows, samples) for side, rows in zip(sides, sample.rows, strict=True)]
     chosen = sample.narrowed([np.isfinite(side) for side in shares], size)
-    pooled = np.concatenate([unique_shares(side, rows, samples) for side, rows in zip(sides, chosen.rows, strict=True)])
+    known = [dict(zip(rows.tolist(), own.tolist(), strict=True)) for rows, own in zip(sample.rows, shares, strict=True)]
+    pooled = np.array([own[row] for own, rows in zip(known, chosen.rows, strict=True) for row in rows.tolist()])
     measure: Measure = lambda rows: float(pooled[rows].mean()) if len(rows) else None  # noqa: E731
     return Family({"unique_share": measure}, chosen, f"{len(chosen)} queries, {samples} samples each") if len(chosen) else None
 

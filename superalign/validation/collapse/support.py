@@ -19,8 +19,6 @@ class Lost(Generic[V]):
     """Values that the baseline had and that are gone, the commonest first."""
     share: float
     """Share of the baseline that they made."""
-    examined: int
-    """Different values of the baseline."""
 
 
 def lost(now: Sequence[V], baseline: Sequence[V], alpha: float) -> Lost[V]:
@@ -34,7 +32,7 @@ def lost(now: Sequence[V], baseline: Sequence[V], alpha: float) -> Lost[V]:
         value for value, count in counts.items() if value not in here and _all_there(count, len(baseline), len(now)) <= alpha / len(counts)
     ]
     gone.sort(key=lambda value: (-counts[value], str(value)))
-    return Lost(tuple(gone), sum(counts[value] for value in gone) / len(baseline) if baseline else 0.0, len(counts))
+    return Lost(tuple(gone), sum(counts[value] for value in gone) / len(baseline) if baseline else 0.0)
 
 
 def _all_there(count: int, baseline: int, now: int) -> float:

@@ -106,7 +106,7 @@ def check_verdicts(config: ValidationConfig, data: Data, baseline: Data | None) 
             low = 0.5 if found.first.low <= 0.5 <= found.first.high else ends[0]
             detail = f"{found.first.mean:.3f} of {found.first.n} verdicts are for the first position"
             detail += f"; {found.same.mean:.3f} of {found.same.n} items are judged the same in both orders" if found.same else ""
-            checks.append(at_most(config, "position_bias", share, config.max_position_bias, detail, low=low, high=ends[1]))
+            checks.append(at_most(config, "position_bias", share, config.max_position_bias, detail, (low, ends[1])))
     if data.has("correct") and data.has("group"):
         checks += _pass(config, data, baseline)
     if data.has("score") and baseline is not None and baseline.has("score"):
@@ -212,7 +212,7 @@ def _tells(config: ValidationConfig, name: str, found: GiveAway | None, what: st
     if found is None:
         return at_most(config, name, None, config.max_length_tells, "too few rows of two kinds")
     detail = f"AUC with which the {what} alone tells {found.label!r}, that with {'more' if found.longer else 'less'} of it"
-    return at_most(config, name, found.auc, config.max_length_tells, detail, low=found.low, high=found.high)
+    return at_most(config, name, found.auc, config.max_length_tells, detail, (found.low, found.high))
 
 
 def _inputs(columns: list[Texts]) -> NDArray[np.uint64]:
