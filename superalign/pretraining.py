@@ -64,10 +64,10 @@ def pretrain(config: PretrainingConfig, rng_seed: int, folder: Path) -> tuple[Po
 
 def halve(policy: Policy, folder: Path) -> Policy:
     """The policy with its weights rounded to 16 bits: what is shipped and registered as version 1."""
-    from superalign.engines.transformers import load
     from superalign.learners.training import save
+    from superalign.models import load
 
-    tokenizer, model = load(policy.path)
+    tokenizer, model = load(policy)
     return Policy.store(policy.role, save(model.half(), tokenizer, folder / f"half-{policy.role}"))
 
 

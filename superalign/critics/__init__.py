@@ -33,6 +33,8 @@ class GenerativeConfig(Config):
     """Discriminator."""
     max_tokens: int = Field(default=96, ge=1)
     """Longest critique, tokens."""
+    model: str | None = None
+    """Folder or hub id of the base that round 0 registers, `blank` for an untrained one; None for the weights shipped with the domain."""
 
     def build(self, task: Task, engine: Engine, policy_md5: str) -> Critic:
         """The critic over its own weights."""

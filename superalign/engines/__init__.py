@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from superalign.config import Config
+from superalign.models import Dtype
 from superalign.policy import Policy
 
 
@@ -51,6 +52,8 @@ class Engine(Protocol):
 
     name: str
     """Engine and version, recorded with every response."""
+    template: str | None
+    """md5 of the chat template that prompts are rendered with, recorded with every response; None where they are given as they stand."""
 
     def generate(
         self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
@@ -60,6 +63,10 @@ class Engine(Protocol):
         ``drafts`` are what the greedy answers may well be: an engine may check them in one pass instead of writing them
         token by token. They change the time it takes, never the answer.
         """
+        ...
+
+    def close(self) -> None:
+        """Gives back memory, processes and connections; closing twice is closing once."""
         ...
 
 
@@ -73,11 +80,68 @@ class TransformersConfig(Config):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
 
-    def build(self, policy: Policy) -> Engine:
-        """An engine over the policy's weights."""
+    dtype: Dtype = "auto"
+    """``auto``: bfloat16 on a GPU that has it, else float32."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a model may run."""
+
+    def build(self, policy: Policy, system: str | None = None) -> Engine:
+        """An engine over the policy's weights; ``system`` is the chat's system message, None where prompts are no chats."""
         from superalign.engines.transformers import Transformers
 
-        return Transformers(self, policy)
+        return Transformers(self, policy, system)
+
+
+class VllmConfig(Config):
+    """vLLM's offline engine in a child process, which takes its GPU memory with it when it ends."""
+
+    type: Literal["vllm"] = "vllm"
+    """Discriminator."""
+    tensor_parallel_size: int = Field(default=1, ge=1, le=64)
+    """GPUs that share each layer."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Share of the GPU's memory for weights and the key-value cache."""
+    max_model_len: int | None = Field(default=None, ge=16)
+    """Longest prompt and answer together, tokens; None for the model's own context."""
+    max_lora_rank: int = Field(default=64, ge=8, le=512)
+    """Largest rank of an adapter that can be served."""
+    dtype: Dtype = "auto"
+    """``auto``: bfloat16 where the hardware has it, as vLLM decides."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a model may run."""
+    start_timeout: float = Field(default=600, gt=0)
+    """Seconds the engine may take to start."""
+
+    def build(self, policy: Policy, system: str | None = None) -> Engine:
+        """An engine over the policy's weights, its adapter served beside the base."""
+        from superalign.engines.vllm import Vllm
+
+        return Vllm(self, policy, system)
+
+
+class OpenaiConfig(Config):
+    """An OpenAI-compatible server over HTTP, for example vLLM's; the key, if one is needed, comes from the environment only."""
+
+    type: Literal["openai"] = "openai"
+    """Discriminator."""
+    base_url: str = Field(pattern=r"^https?://[^\s@?#]+$")
+    """The server's address, for example ``http://localhost:8000/v1``."""
+    model: str | None = None
+    """Name under which the server serves the policy; None for that of the model the policy refers to, or its md5 once it was trained."""
+    api_key_env: str = Field(default="OPENAI_API_KEY", pattern=r"^[A-Z][A-Z0-9_]{0,99}$")
+    """Environment variable that holds the key; no key is sent where it is unset."""
+    concurrency: int = Field(default=64, ge=1, le=4096)
+    """Requests in flight."""
+    timeout: float = Field(default=600, gt=0)
+    """Seconds a request may take."""
+    retries: int = Field(default=6, ge=0, le=20)
+    """Times a request is asked again after 429, 5xx, a timeout or a broken connection, waiting longer each time."""
+
+    def build(self, policy: Policy, system: str | None = None) -> Engine:
+        """A client of the server."""
+        from superalign.engines.openai import Openai
+
+        return Openai(self, policy, system)
 
 
 class ReplayConfig(Config):
@@ -88,8 +152,8 @@ class ReplayConfig(Config):
     path: str
     """The recording."""
 
-    def build(self, policy: Policy) -> Engine:
-        """An engine over the recording; the policy is not used."""
+    def build(self, policy: Policy, system: str | None = None) -> Engine:
+        """An engine over the recording; policy and system message are not used."""
         from superalign.engines.replay import Replay
 
         return Replay(self)
@@ -103,8 +167,8 @@ class EchoConfig(Config):
     script: tuple[tuple[str, str], ...] = (("", ""),)
     """Pairs of a regular expression and the answer given where it is found; ``\\\\g<0>`` and groups may be used."""
 
-    def build(self, policy: Policy) -> Engine:
-        """The scripted engine; the policy is not used."""
+    def build(self, policy: Policy, system: str | None = None) -> Engine:
+        """The scripted engine; policy and system message are not used."""
         from superalign.engines.echo import Echo
 
         return Echo(self)

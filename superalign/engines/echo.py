@@ -13,6 +13,7 @@ class Echo:
     """Answers every prompt from a script; all samples of a prompt are alike. Its tokens are words, its log-probabilities unknown."""
 
     name = "echo"
+    template: str | None = None
 
     def __init__(self, config: EchoConfig) -> None:
         try:
@@ -25,6 +26,9 @@ class Echo:
     ) -> list[list[Completion]]:
         """``sampling.num_samples`` equal completions a prompt; EngineError where no pattern is found in a prompt."""
         return [[self._answer(prompt)] * sampling.num_samples for prompt in prompts]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _answer(self, prompt: str) -> Completion:
         for pattern, answer in self.script:

@@ -19,6 +19,8 @@ class Replay:
         DataError: The recording cannot be read; names the line.
     """
 
+    template: str | None = None
+
     def __init__(self, config: ReplayConfig) -> None:
         self.path = config.path
         self.answers: dict[str, list[str]] = {}
@@ -37,6 +39,9 @@ class Replay:
     ) -> list[list[Completion]]:
         """``sampling.num_samples`` recorded answers a prompt, from the first one on and around; EngineError for an unrecorded prompt."""
         return [self._play(prompt, sampling.num_samples) for prompt in prompts]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _play(self, prompt: str, num_samples: int) -> list[Completion]:
         texts = self.answers.get(prompt)

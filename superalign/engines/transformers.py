@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import transformers
 
+from superalign.chat import Chat
 from superalign.engines import Completion, Sampling
-from superalign.errors import EngineError, PolicyError
+from superalign.errors import EngineError
+from superalign.models import load
 
 if TYPE_CHECKING:
     from superalign.engines import TransformersConfig
@@ -33,14 +34,16 @@ class Row:
 class Transformers:
     """A causal language model of a local folder or hub id."""
 
-    def __init__(self, config: TransformersConfig, policy: Policy) -> None:
+    def __init__(self, config: TransformersConfig, policy: Policy, system: str | None = None) -> None:
         self.config = config
         self.name = f"transformers {transformers.__version__}"
-        self.tokenizer, self.model = load(policy.path)
         device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         self.device = torch.device(device)
-        self.model.eval().to(device=self.device)
-        self.end = self.tokenizer.eos_token_id
+        self.tokenizer, self.model = load(policy, dtype=config.dtype, device=device, trust_remote_code=config.trust_remote_code)
+        self.model.eval()
+        self.chat = Chat(self.tokenizer, system)
+        self.template, self.stops = self.chat.template, frozenset(self.chat.stops())
+        self.end = self.chat.end
 
     @torch.inference_mode()
     def generate(
@@ -73,8 +76,16 @@ class Transformers:
                 rows[row.prompt].append(row)
         return [[self._completion(row) for row in group] for group in rows]
 
+    def close(self) -> None:
+        """Drops the weights."""
+        del self.model
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        encoded: list[list[int]] = self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
+        encoded: list[list[int]] = (
+            self.tokenizer([self.chat.prompt(prompt) for prompt in prompts], add_special_tokens=False)["input_ids"] if prompts else []
+        )
         for prompt, ids in zip(prompts, encoded, strict=True):
             if not ids:
                 raise EngineError(f"the prompt {prompt!r} has no tokens; give every query some text")
@@ -93,7 +104,7 @@ class Transformers:
         return fits
 
     def _closed(self, row: Row, sampling: Sampling) -> bool:
-        return bool(row.tokens) and (row.tokens[-1] == self.end or len(row.tokens) >= sampling.max_tokens)
+        return bool(row.tokens) and (row.tokens[-1] in self.stops or len(row.tokens) >= sampling.max_tokens)
 
     def _batches(self, encoded: list[list[int]], rows: list[Row], samples: int) -> Iterator[list[Row]]:
         ordered = sorted(rows, key=lambda row: (len(encoded[row.prompt]) + len(row.tokens), row.prompt))
@@ -161,7 +172,7 @@ class Transformers:
         return alive
 
     def _completion(self, row: Row) -> Completion:
-        finished = row.tokens[-1] == self.end
+        finished = row.tokens[-1] in self.stops
         body = row.tokens[:-1] if finished else row.tokens
         return Completion(
             text=str(self.tokenizer.decode(body, skip_special_tokens=True)),
@@ -170,22 +181,6 @@ class Transformers:
             finished=finished,
             tokens=tuple(self.tokenizer.convert_ids_to_tokens(row.tokens)),
         )
-
-
-def load(path: str) -> tuple[transformers.PreTrainedTokenizerBase, transformers.PreTrainedModel]:
-    """Tokenizer and weights of a folder or cached hub id, from safetensors only; PolicyError where they cannot be read."""
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-        model = transformers.AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        where = "folder" if Path(path).is_dir() else "model"
-        raise PolicyError(
-            f"the {where} {path!r} cannot be loaded ({str(error).splitlines()[0]}); name a folder with safetensors, or a cached hub id"
-        ) from error
-    if tokenizer.eos_token_id is None:
-        raise PolicyError(f"the tokenizer of {path!r} has no end token; add one to its tokenizer_config.json")
-    return tokenizer, model
 
 
 def _sample(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,8 +16,11 @@ from superalign.records import Step
 class Learner(Protocol):
     """Trains."""
 
-    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int) -> tuple[Policy, list[Step]]:
-        """Trains a copy of ``policy`` on ``data`` (examples), with checkpoints in ``folder`` that it resumes from."""
+    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int, system: str | None = None) -> tuple[Policy, list[Step]]:
+        """Trains a copy of ``policy`` on ``data`` (examples), with checkpoints in ``folder`` that it resumes from.
+
+        ``system`` is the chat's system message; None where prompts are no chats.
+        """
         ...
 
 
@@ -27,7 +30,7 @@ class TrainingConfig(Config):
     start: Literal["champion", "base"] = "champion"
     """Weights the training starts from."""
     model: str | None = None
-    """Folder or hub id that replaces the starting weights; None for the registered ones."""
+    """Folder or hub id of the base that round 0 registers, `blank` for an untrained one; None for the weights shipped with the domain."""
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Peak learning rate."""
     epochs: float = Field(default=5.0, gt=0, le=10_000)

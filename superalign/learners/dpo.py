@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superalign.artifacts import Artifact
-from superalign.engines.transformers import load
 from superalign.errors import DataError
 from superalign.learners import sft, training
+from superalign.models import load
 from superalign.policy import Policy
 from superalign.records import Step
 
@@ -25,7 +25,7 @@ class Dpo:
     def __init__(self, config: DpoConfig) -> None:
         self.config = config
 
-    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int) -> tuple[Policy, list[Step]]:
+    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int, system: str | None = None) -> tuple[Policy, list[Step]]:
         """The policy after the supervised and the preference phase."""
         config = self.config
         pairs = [{"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected} for row in training.examples(data) if row.rejected]
@@ -38,7 +38,7 @@ class Dpo:
         middle, first = training.run(
             lambda: sft.trainer(config, model, tokenizer, rows, folder / "sft", rng_seed), folder / "sft", policy.role, "sft"
         )
-        tokenizer, model = load(str(middle))
+        tokenizer, model = load(Policy(role=policy.role, path=middle.as_posix(), md5=""))
         end, second = training.run(
             lambda: self._trainer(model, tokenizer, pairs, folder / "dpo", rng_seed), folder / "dpo", policy.role, "dpo"
         )

@@ -21,7 +21,7 @@ class Sft:
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
 
-    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int) -> tuple[Policy, list[Step]]:
+    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int, system: str | None = None) -> tuple[Policy, list[Step]]:
         """The policy after ``epochs`` passes over the demonstrations and the chosen answers."""
         tokenizer, model = training.weights(self.config, policy)
         rows = [{"prompt": row.prompt, "completion": row.chosen} for row in training.examples(data)]

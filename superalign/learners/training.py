@@ -15,8 +15,8 @@ import transformers
 from transformers import TrainerCallback
 
 from superalign.artifacts import Artifact, md5_of
-from superalign.engines.transformers import load
 from superalign.errors import TrainingError
+from superalign.models import load
 from superalign.policy import Policy, Role
 from superalign.records import Example, Step
 
@@ -150,4 +150,4 @@ def examples(data: Artifact) -> Iterator[Example]:
 
 def weights(config: TrainingConfig, policy: Policy) -> tuple[Any, Any]:
     """Tokenizer and model to start from."""
-    return load(config.model or policy.verify().path)
+    return load(policy.verify())

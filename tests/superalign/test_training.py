@@ -16,9 +16,10 @@ from superalign.critics.generative import Generative
 from superalign.domains import ArithmeticConfig, Ruling
 from superalign.domains.arithmetic.model import blank
 from superalign.engines import Completion, Sampling, TransformersConfig
-from superalign.engines.transformers import Transformers, load
+from superalign.engines.transformers import Transformers
 from superalign.errors import DataError, EngineError, PolicyError, TrainingError
 from superalign.learners import DpoConfig, SftConfig, training
+from superalign.models import load
 from superalign.policy import Policy
 from superalign.pretraining import PretrainingConfig, pretrain
 from superalign.records import Example, Query, Response
@@ -141,7 +142,7 @@ def test_training_cut_off_goes_on_from_its_last_whole_checkpoint(tiny: Policy, m
     resumed, _ = config.build().learn(tiny, demonstrations(), Path("cut"), 0)
     assert begun == [None, str(Path("cut/checkpoint-10"))]
     assert not half.exists()
-    ours, theirs = (load(policy.path)[1].state_dict() for policy in (resumed, whole))
+    ours, theirs = (load(policy)[1].state_dict() for policy in (resumed, whole))
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
@@ -154,18 +155,18 @@ def _die_at(step: int) -> Callable[..., None]:
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tiny: Policy) -> None:
-    config = SftConfig(epochs=20, batch_size=8, learning_rate=1.0, warmup_steps=0, model=str(_poisoned(tiny)))
+    config = SftConfig(epochs=20, batch_size=8, learning_rate=1.0, warmup_steps=0)
     with pytest.raises(TrainingError, match=r"(not finite|the loss is nan)"):
-        config.build().learn(tiny, demonstrations(), Path("diverging"), 0)
+        config.build().learn(_poisoned(tiny), demonstrations(), Path("diverging"), 0)
 
 
-def _poisoned(policy: Policy) -> Path:
-    tokenizer, model = load(policy.path)
+def _poisoned(policy: Policy) -> Policy:
+    tokenizer, model = load(policy)
     with torch.no_grad():
         model.model.norm.weight.fill_(float("inf"))
     model.save_pretrained("poisoned")
     tokenizer.save_pretrained("poisoned")
-    return Path("poisoned")
+    return Policy.store(policy.role, Path("poisoned"))
 
 
 def test_dpo_moves_the_margin_towards_the_chosen(tiny: Policy) -> None:
@@ -182,7 +183,7 @@ def test_dpo_moves_the_margin_towards_the_chosen(tiny: Policy) -> None:
 
 
 def _margin(policy: Policy, rows: list[Example]) -> float:
-    tokenizer, model = load(policy.path)
+    tokenizer, model = load(policy)
 
     def logp(prompt: str, text: str) -> float:
         ids, start = tokenizer(prompt + text, return_tensors="pt")["input_ids"], len(tokenizer(prompt)["input_ids"])

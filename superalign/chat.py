@@ -1,0 +1,73 @@
+"""Chat: how a query's text becomes what a model reads: as it stands, or through the model's chat template."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from superalign.errors import PolicyError
+
+PROBE = "superalign-probe"
+"""Stands for an answer when a template is asked how it ends one."""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Renders prompts for one tokenizer."""
+
+    tokenizer: Any
+    """The model's own, of transformers."""
+    system: str | None
+    """The system message, empty for none; None where prompts are given as they stand, without a template."""
+
+    def __post_init__(self) -> None:
+        if self.system is not None and not self.tokenizer.chat_template:
+            name = getattr(self.tokenizer, "name_or_path", "") or "the model"
+            raise PolicyError(
+                f"{name} has no chat template, and this domain's prompts are chats; name an instruction-tuned model, or add "
+                "chat_template.jinja to its folder"
+            )
+
+    @property
+    def template(self) -> str | None:
+        """md5 of the chat template and the system message; None where there is none."""
+        if self.system is None:
+            return None
+        return hashlib.md5(f"{self.tokenizer.chat_template}\x1f{self.system}".encode(), usedforsecurity=False).hexdigest()
+
+    def prompt(self, text: str) -> str:
+        """What the model reads before it answers; PolicyError where the template refuses it."""
+        return text if self.system is None else self._render(self.messages(text))
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        """The conversation so far, as chat messages."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": text}]
+
+    def stops(self) -> list[int]:
+        """Ids of the tokens that end an answer: the end of the text, and what the template writes after an answer."""
+        ends = [self.tokenizer.eos_token_id]
+        if self.system is not None:
+            whole = self._render([*self.messages("?"), {"role": "assistant", "content": PROBE}], answer=False)
+            after = self.tokenizer(whole.rpartition(PROBE)[2], add_special_tokens=False)["input_ids"]
+            ends += [token for token in after[:1] if token in self.tokenizer.all_special_ids]
+        return sorted({token for token in ends if token is not None})
+
+    @property
+    def end(self) -> int:
+        """Id of the token that a written answer is trained to end with."""
+        stops = self.stops()
+        return next((token for token in stops if token != self.tokenizer.eos_token_id), stops[0])
+
+    def _render(self, messages: list[dict[str, str]], *, answer: bool = True) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
+        except TemplateError as error:
+            roles = [row["role"] for row in messages]
+            raise PolicyError(
+                f"the chat template of {self.tokenizer.name_or_path} refuses a conversation of {roles}: {error}; "
+                "set domain.system='' if it knows no system message"
+            ) from error

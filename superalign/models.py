@@ -1,0 +1,181 @@
+"""Models: where weights lie, and how they are loaded. From safetensors only; a model's own code runs only where a recipe says so."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from superalign.errors import PolicyError
+
+if TYPE_CHECKING:
+    from superalign.policy import Policy
+
+Dtype = Literal["auto", "float32", "bfloat16"]
+FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+"""What is fetched of a model of the hub: weights as safetensors, configuration, tokenizer, chat template."""
+CODE = ["*.py"]
+BLANK = {"blank": "tiny", "blank:0.5b": "0.5b", "blank:1.5b": "1.5b"}
+"""Names that stand for an untrained Qwen2.5, made on the spot."""
+SHAPES = {
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2},
+    "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2},
+}
+"""Qwen2.5's dimensions, and a tiny one's."""
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""ChatML, Qwen2.5's chat template without tools."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the parts of a policy lie."""
+
+    model: str
+    """Folder of the whole weights and the tokenizer."""
+    adapter: str | None = None
+    """Folder of a LoRA adapter over them."""
+
+
+def locate(name: str, revision: str | None = None, *, trust_remote_code: bool = False) -> Path:
+    """The folder of a model: itself, or the snapshot of a hub id in the cache, which is fetched where there is a network.
+
+    Raises:
+        PolicyError: It is neither a folder nor to be had, or holds no safetensors.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _snapshot(name, revision, (*FILES, *(CODE if trust_remote_code else ())))
+    if not any(folder.glob("*.safetensors")):
+        raise PolicyError(f"{name} holds no .safetensors file in {folder}; weights are read from safetensors only: convert it first")
+    return folder
+
+
+def weights(policy: Policy) -> Weights:
+    """Where a policy's weights and its adapter lie; PolicyError where the model it refers to is missing or another one."""
+    from superalign.policy import Base
+
+    folder = Path(policy.path)
+    base = Base.read(folder)
+    if base is None:
+        return Weights(folder.as_posix())
+    adapter = folder.as_posix() if (folder / "adapter_config.json").is_file() else None
+    return Weights(base.find().as_posix(), adapter)
+
+
+def load(
+    policy: Policy, *, dtype: Dtype = "auto", device: str = "cpu", merge: bool = True, trust_remote_code: bool = False
+) -> tuple[Any, Any]:
+    """Tokenizer and model of a policy on ``device``; PolicyError where they cannot be read.
+
+    Args:
+        policy: Whole weights, a reference to a model, or a LoRA adapter over one.
+        dtype: ``auto`` is bfloat16 on a GPU that has it, else float32.
+        device: A torch device.
+        merge: Whether an adapter is added into the weights; otherwise it stays apart, to be trained.
+        trust_remote_code: Whether code that comes with the model may run.
+    """
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    found = weights(policy)
+    half = dtype == "bfloat16" or (dtype == "auto" and device.startswith("cuda") and torch.cuda.is_bf16_supported())
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(found.model, trust_remote_code=trust_remote_code)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            found.model, use_safetensors=True, dtype=torch.bfloat16 if half else torch.float32, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise PolicyError(
+            f"the {policy.role}'s model in {found.model!r} cannot be loaded ({str(error).splitlines()[0]}); it wants config.json, "
+            "safetensors and a tokenizer of a causal language model"
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise PolicyError(f"the tokenizer of {found.model!r} has no end token; add one to its tokenizer_config.json")
+    model = model.to(device)
+    if found.adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, found.adapter, is_trainable=not merge)
+        model = model.merge_and_unload() if merge else model
+    return tokenizer, model
+
+
+def blank(folder: Path, texts: Iterable[str], rng_seed: int, shape: str = "tiny", *, vocabulary: int | None = None) -> Path:
+    """Writes an untrained Qwen2.5 with a byte-level BPE tokenizer trained on ``texts``: real code paths, small or random weights.
+
+    Args:
+        folder: Where to.
+        texts: What the tokenizer is trained on; equal texts and seeds give equal files.
+        rng_seed: Random seed of the weights.
+        shape: A key of ``SHAPES``.
+        vocabulary: Rows of the embedding; by default as many as there are tokens, or Qwen2.5's 151936 at its own sizes.
+    """
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    words = _tokenizer(texts)
+    torch.manual_seed(rng_seed)
+    rows = vocabulary or (len(words) if shape == "tiny" else 151_936)
+    config = Qwen2Config(
+        **SHAPES[shape],  # type: ignore[arg-type]
+        vocab_size=rows,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        pad_token_id=words.pad_token_id,
+        eos_token_id=words.eos_token_id,
+        bos_token_id=None,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(texts: Iterable[str]) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=4096, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        additional_special_tokens=special,
+        chat_template=TEMPLATE,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def offline() -> bool:
+    """Whether the hub may not be asked."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+@functools.cache
+def _snapshot(name: str, revision: str | None, files: tuple[str, ...]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), local_files_only=offline()))
+    except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        state = "the hub may not be asked (HF_HUB_OFFLINE)" if offline() else f"the hub says: {str(error).splitlines()[0]}"
+        raise PolicyError(
+            f"the model {name!r} is neither a folder nor in the Hugging Face cache, and {state}; name a folder with config.json, "
+            "safetensors and a tokenizer, or `blank` for an untrained one"
+        ) from error
