@@ -1,0 +1,1 @@
+"""GSM8K: word problems of grade-school mathematics whose answers are single numbers."""

@@ -1,0 +1,308 @@
+"""Programs are judged by what they answer; whatever else they do gains them nothing."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superalign.domains.code.extraction import extract
+from superalign.domains.code.programs import complete, problem, verify, verify_many
+from superalign.domains.code.sandbox import Limits, available
+from superalign.domains.code.wire import MAX_DEPTH, NotPlain, decode
+
+DATA = Path(os.environ.get("SUPERALIGN_DATA") or Path(__file__).parents[3] / "shared" / "data")
+LIMITS = Limits(cpu_seconds=1, wall_seconds=20)
+isolated = pytest.mark.skipif(available() is not None, reason=f"no isolation here: {available()}")
+
+SECRET = "swordfish-4711"
+TESTS = [f"assert f(1) == {SECRET!r}", "assert f(2) == [1, 2.5]", "assert f(3) is not True and f(3) == {'a': (1,)}"]
+RIGHT = f"def f(x): return [{SECRET!r}, [1, 2.5], {{'a': (1,)}}][x - 1]"
+CHECK = {
+    "test": f"def check(candidate):\n    assert candidate(1) == {SECRET!r}\n    assert helper(candidate(2)) == 4\n",
+    "entry_point": "f",
+}
+CHECK["prompt"] = 'def helper(x):\n    return x * 2\n\ndef f(x):\n    """Guess."""\n'
+
+EQUAL = "__eq__ = __ge__ = __le__ = __contains__ = __bool__ = lambda *_: True\n    __ne__ = lambda *_: False\n    __hash__ = lambda _: 1\n"
+EVERY_DESCRIPTOR = "import os\nfor n in range(1025):\n    try: {}\n    except OSError: pass\n"
+HUNT = """
+def f(x):
+    import gc, inspect, os, sys
+    found = [o for o in gc.get_objects() if isinstance(o, (str, list, dict, tuple))]
+    frame = sys._getframe()
+    while frame:
+        found += [frame.f_locals, frame.f_globals, frame.f_code.co_consts]
+        frame = frame.f_back
+    texts = [repr(o) for o in found if len(o) < 1000] + [repr(sys.argv), repr(os.environ)]
+    return next((t[t.index("sword"):][:14] for t in texts if "sword" in t and "fish" in t), None)
+"""
+MEMORY = """
+import ctypes
+def f(x):
+    # Its own memory from the heap on, byte after byte: what is expected was never in this process.
+    start = id(object()) & ~0xFFF
+    return next((t for n in range(-64, 64) for t in [ctypes.string_at(start + n * 64, 64)] if b"sword" + b"fish-" in t), None)
+"""
+TREE = "class Node:\n    left = None\n    def __init__(self, x): self.x = x\ndef depth(n): return 1 + depth(n.left) if n else 0"
+ALTER = """
+def _alter(value):
+    if isinstance(value, (list, tuple, str)): return value + type(value)([0]) if not isinstance(value, str) else value + "?"
+    return not value if isinstance(value, bool) else value + 9 if isinstance(value, (int, float, complex)) else [value]
+def {name}(*given, right={name}): return _alter(right(*given))
+"""
+COLLIDING = """
+import json, os, struct
+text = json.dumps(["value", ["set", [["int", hex(n * (2 ** 61 - 1))] for n in range(100_000)]]]).encode()
+answer = struct.pack("!I", len(text)) + text
+os.write(3, b'\\0\\0\\0\\x0f["value", null]')
+while True: os.write(3, answer)
+"""
+FAKES = {
+    "exits on import": "import os; os._exit(0)",
+    "exits when called": "import os\ndef f(x): os._exit(0)",
+    "ends the interpreter on import": "import sys; sys.exit(0)",
+    "raises the end when called": "def f(x): raise SystemExit(0)",
+    "prints a verdict": "print('passed', True, [True, None])\ndef f(x): print('passed')",
+    "always equal": f"class A:\n    {EQUAL}def f(x): return A()",
+    "always equal number": f"class A(int):\n    {EQUAL}def f(x): return A()",
+    "always equal text": f"class A(str):\n    {EQUAL}def f(x): return A()",
+    "always equal list": f"class A(list):\n    {EQUAL}def f(x): return A()",
+    "always equal mapping": f"class A(dict):\n    {EQUAL}    __missing__ = lambda *_: 1\ndef f(x): return A()",
+    "always equal class": f"class M(type):\n    {EQUAL}class f(metaclass=M):\n    def __init__(self, x): pass",
+    "lies about its class": f"class A:\n    {EQUAL}    __class__ = property(lambda _: str)\ndef f(x): return A()",
+    "hostile dunders": "class A:\n    def __getattribute__(*_): raise SystemExit\n    __repr__ = __hash__ = 0\ndef f(x): return A()",
+    "reduces to a call": "class A:\n    def __reduce__(self): return (print, ('x',))\ndef f(x): return A()",
+    "pickles": "import pickle\ndef f(x): return pickle.dumps(print)",
+    "asserts are no errors": "import builtins\nbuiltins.AssertionError = type('E', (Exception,), {})\ndef f(x): assert False",
+    "raises the tests' own error": "def f(x): raise AssertionError",
+    "raises what ends a loop": "def f(x): raise StopIteration",
+    "raises with a hostile text": "class E(Exception):\n    def __str__(self): raise SystemExit\ndef f(x): raise E",
+    "built-ins replaced": "import builtins\nfor n in ('isinstance', 'type', 'hex'): setattr(builtins, n, print)\ndef f(x): return 1",
+    "hunts the heap and the frames": HUNT,
+    "hunts the memory": MEMORY,
+    "reads every descriptor": EVERY_DESCRIPTOR.format("os.set_blocking(n, False); print(os.read(n, 99))") + "def f(x): return 1",
+    "writes to every descriptor": EVERY_DESCRIPTOR.format("os.write(n, b'\\0\\0\\0\\x0c[true, null]')") + "def f(x): return 1",
+    "answers before it is asked": "import os\nos.write(3, b'\\0\\0\\0\\x0f[\"value\", true]' * 99)",
+    "an endless answer": "import os\ndef f(x):\n    os.write(3, b'\\0\\x3f\\xff\\xff')\n    while True: os.write(3, b'[' * 9999)",
+    "an answer of brackets": "import os\nos.write(3, b'\\0\\0\\xff\\xff' + b'[' * 0xffff)\ndef f(x): return 1",
+    "a size beyond all": "import os\nos.write(3, b'\\xff' * 99)\ndef f(x): return 1",
+    "closes every descriptor": "import os\nos.closerange(0, 1025)\ndef f(x): return 1",
+    "replaces the harness": "import candidate, wire\nwire.Encoder.encode = lambda *_: True\ncandidate.decode = print\ndef f(x): return 1",
+    "replaces the judge": "import judge\njudge.Tests.verdict = lambda *_: (True, None)\njudge.main = print\ndef f(x): return 1",
+    "is the judge": "import judge\njudge.main()\ndef f(x): return 1",
+    "patches later": "import threading, sys\nthreading.Timer(0.001, lambda: sys.modules.clear()).start()\ndef f(x): return 1",
+    "acts on exit": "import atexit, os\natexit.register(os.write, 3, b'[true, null]')\ndef f(x): return 1",
+    "acts on signals": "import signal\nfor n in (2, 14, 15): signal.signal(n, lambda *_: print(True))\nsignal.alarm(1)\ndef f(x): return 1",
+    "crashes": "import ctypes\ndef f(x): ctypes.string_at(0)",
+    "recurses": "def f(x): return f(x)",
+    "a cycle": "def f(x):\n    a = []\n    a.append(a)\n    return a",
+    "aliases without end": "def f(x):\n    a = []\n    for _ in range(60): a = [a, a]\n    return a",
+    "an endless iterator": "import itertools\ndef f(x): return itertools.count()",
+    "a giant number": "def f(x): return 1 << 99_999_999",
+    "a long number": "def f(x): return 1 << 999_999",
+    "a long text": "def f(x): return 'x' * 99_999_999",
+    "no number": "def f(x): return float('nan')",
+    "no function": "f = 1",
+    "no name": "g = 1",
+    "no program": "I cannot do this.",
+    "null bytes": "def f(x): return 1\0",
+    "not UTF-8": "def f(x): return '\udcff\ud800'",
+    "deep source": "x = " + "(" * 9999 + ")" * 9999,
+    "a source that breaks parsers": "x = " + "-" * 99_999 + "1",
+    "a stack of ifs": "\n".join(" " * n + "if 1:" for n in range(150)),
+    "runs for ever": "def f(x):\n    while True: pass",
+    "answers that collide": COLLIDING,
+    "almost right": RIGHT.replace("2.5", "2.6"),
+}
+
+
+@isolated
+def test_a_right_program_passes_in_either_form() -> None:
+    assert verify(TESTS, RIGHT).verdict is True
+    assert verify(CHECK, f"def f(x):\n    return {SECRET!r} if x == 1 else helper(1)").verdict is True
+    assert verify(CHECK, f"    return {SECRET!r} if x == 1 else 2\n").verdict is True
+
+
+@isolated
+def test_no_fake_passes_and_each_is_told_why() -> None:
+    marks = dict(zip(FAKES, verify_many([(TESTS, program) for program in FAKES.values()], LIMITS), strict=True))
+    assert {name: mark.verdict for name, mark in marks.items()} == dict.fromkeys(FAKES, False)
+    assert all(mark.error for mark in marks.values())
+    assert marks["runs for ever"].error == "timeout after 1 s CPU"
+    assert marks["answers that collide"].error == "its answers cannot be judged: timeout after 1 s CPU"
+    assert marks["crashes"].error == "killed by signal 11 (Segmentation fault)"
+    assert marks["no name"].error == "NameError: name 'f' is not defined"
+    assert marks["recurses"].error == "test 1 of 3: assert f(1) == 'swordfish-4711': RecursionError: maximum recursion depth exceeded"
+    assert marks["almost right"].error == "test 2 of 3: assert f(2) == [1, 2.5]: AssertionError, the last answer was [1, 2.6]"
+
+
+@isolated
+def test_a_program_that_only_waits_is_wrong() -> None:
+    mark = verify(TESTS, "import time\ndef f(x): time.sleep(600)", Limits(wall_seconds=0.5))
+    assert (mark.verdict, mark.error) == (False, "timeout after 0.5 s")
+
+
+@isolated
+def test_no_fake_passes_a_check_function() -> None:
+    fakes = [
+        *FAKES.values(),
+        "def check(c): pass\ndef f(x): return 1",
+        f"def helper(x): return 4\ndef f(x): return {SECRET!r} if x == 1 else 3",
+    ]
+    marks = list(verify_many([(CHECK, program) for program in fakes], LIMITS))
+    assert [mark.verdict for mark in marks] == [False] * len(fakes)
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("test", "program"),
+    [
+        ("assert math.isclose(f(1), 2.5)", "class math:\n    isclose = lambda *_: True\ndef f(x): return 1.0"),
+        ("assert sorted(f(1)) == [1]", "def sorted(x): return [1]\ndef f(x): return [2]"),
+        ("assert set(f(1)) == {1}", "import builtins\nbuiltins.set = lambda _: {1}\ndef f(x): return [2]"),
+        ("assert not f(1)", f"class A:\n    __bool__ = lambda _: False\n    __len__ = lambda _: 0\ndef f(x): return A()"),  # noqa: F541
+        ("assert 3 in f(1)", f"class A:\n    {EQUAL}def f(x): return A()"),
+        ("assert f(1) in (3, 4)", f"class A:\n    {EQUAL}def f(x): return A()"),
+        ("assert f(1) >= 3", f"class A:\n    {EQUAL}def f(x): return A()"),
+        ("assert abs(f(1) - 3) < 1", "class A(float):\n    __sub__ = lambda *_: 0\ndef f(x): return A(9)"),
+        ("assert f(1) is True", "def f(x): return 1"),
+        ("assert f(1).value == 3", f"class A:\n    {EQUAL}class B: value = A()\ndef f(x): return B()"),
+        ("assert isinstance(f(1), int)", "class A:\n    __class__ = property(lambda _: int)\ndef f(x): return A()"),
+        ("for y in map(f, [1, 2]): assert y == 3", "def f(x): raise StopIteration"),
+        ("try:\n    assert f(1) == 3\nexcept: pass", "import os\ndef f(x): os._exit(0)"),
+    ],
+)
+def test_a_comparison_is_the_tests_own(test: str, program: str) -> None:
+    assert verify([test], program, LIMITS).verdict is False
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("target", "program"),
+    [
+        (["assert f((1, 'a'), {2: {3}}, k=b'x') == ((1, 'a'), {2: {3}}, b'x')"], "def f(a, b, k): return a, b, k"),
+        (["assert f(-(1 << 200), 1e-300, 2j) == [-(1 << 200), 1e-300, 2j, None]"], "def f(*a): return [*a, None]"),
+        (["assert list(f(3)) == [0, 1, 2]"], "def f(n):\n    yield from range(n)"),
+        (["assert f('aab') == {'a': 2, 'b': 1}"], "import collections\ndef f(s): return collections.Counter(s)"),
+        (["assert f([1, 'a'], int) == [1]"], "def f(a, kind): return [x for x in a if isinstance(x, kind)]"),
+        (["try:\n    f(1)\n    assert False\nexcept ValueError as e:\n    assert 'no' in str(e)"], "def f(x): raise ValueError('no')"),
+        ({"test_list": ["assert depth(root) == 2"], "test_setup_code": "root = Node(1)\nroot.left = Node(2)"}, TREE),
+        ({"test_list": ["assert math.isclose(f(1), 2.5)"], "test_imports": ["import math"]}, "def f(x): return 2.5"),
+        (json.dumps({"test_list": ["assert f(1) == 1"]}), "def f(x): return 1"),
+        (json.dumps(["assert f(1) == 1"]), "def f(x): return 1"),
+        ("assert f(1) == 1\nassert f(2) == 2", "def f(x): return x"),
+        ({"test_list": json.dumps(["assert f(1) == 1"])}, "def f(x): return 1"),
+    ],
+)  # fmt: skip
+def test_what_is_right_passes(target: object, program: str) -> None:
+    assert verify(target, program, LIMITS).error is None and verify(target, program, LIMITS).verdict is True
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("target", "error"),
+    [
+        ([], "wants a list of asserts"),
+        (None, "found None"),
+        ([1], "`test_list` wants a list of texts"),
+        ({"test": "def check(c): assert c(1) == 1"}, "`entry_point`; found None"),
+        ({"test": "x", "entry_point": "a b"}, "`entry_point`; found 'a b'"),
+        (["assert f(1) =="], "the tests do not compile: SyntaxError"),
+        (["assert " + "(" * 5000], "the tests do not compile"),
+        (["f(1)"], "the tests assert nothing"),
+        (["assert True"], "the tests never call the program"),
+        (["assert f(lambda: 1) == 1"], "the tests hand over a function, which is not plain data"),
+        ({"test_list": ["assert f(1)"], "test_setup_code": "import numpy"}, "ModuleNotFoundError"),
+        ({"test": "def check(c): assert poly(c(1)) == 1", "entry_point": "f"}, "the tests use poly, which they do not define"),
+    ],
+)
+def test_where_the_tests_are_at_fault_nothing_is_said_of_the_program(target: object, error: str) -> None:
+    mark = verify(target, "def f(x): return 1", LIMITS)
+    assert mark.verdict is None and error in (mark.error or "")
+
+
+@pytest.mark.parametrize(
+    ("response", "entry_point", "program"),
+    [
+        ("Sure:\n```python\ndef f(x):\n    return x\n```\nDone.", None, "def f(x):\n    return x"),
+        ("~~~\ndef f(x): return x\n~~~", "f", "def f(x): return x"),
+        ("```py\ndef f(x):\n    return x", "f", "def f(x):\n    return x"),
+        ("1. So:\n   ```python\n   def f(x):\n       return x\n   ```", "f", "def f(x):\n    return x"),
+        ("````\ndef f(x):\n    '''\n```\n'''\n````", "f", "def f(x):\n    '''\n```\n'''"),
+        ("```python\nimport re\n```\n```python\ndef f(x): return re\n```", "f", "import re\n\ndef f(x): return re"),
+        ("```python\ndef f(x): return 1\n```\nBetter:\n```python\ndef f(x): return 2\n```", "f", "def f(x): return 2"),
+        ("```python\ndef f(x): return 1\n```\n```python\nprint(f(1))\n```", None, "def f(x): return 1"),
+        ("```python\ndef f(x): return 1\n```\n```\n1\n```", "f", "def f(x): return 1"),
+        ("```bash\npip install x\n```\n```python\nf = 1\n```", "f", "f = 1"),
+        ("```text\ndef f(x): return 1\n```", "f", "def f(x): return 1"),
+        ("Here it is:\n\nimport re\ndef f(x): return re\n", "f", "import re\ndef f(x): return re"),
+        ("M = 7\r\ndef f(x):\r\n\treturn M", "f", "M = 7\ndef f(x):\n\treturn M"),
+        ("    return x\n", "f", "    return x"),
+        ("```python\n    return x\n```", "f", "    return x"),
+        ("I do not know.", None, None),
+        ("```" + "a" * 500_000 + "`", None, None),
+        ("", "f", None),
+        ("```python\n```", "f", "```python\n```"),
+    ],
+)
+def test_the_program_is_found_in_a_response(response: str, entry_point: str | None, program: str | None) -> None:
+    assert extract(response, entry_point) == program
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    if x:\n        return 1\n    return 2",
+        "if x:\n        return 1\n    return 2",
+        "if x:\n    return 1\nreturn 2",
+        "\n\n    return 1 if x else 2\n",
+    ],
+)
+def test_a_body_continues_its_prompt_with_or_without_its_indentation(body: str) -> None:
+    names: dict[str, Any] = {}
+    exec(complete(body, "import re\ndef f(x):\n    '''Say.'''\n", "f"), names)  # noqa: S102
+    assert (names["f"](1), names["f"](0)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [1, 1.5, {"a": 1}, ["int"], ["int", "zz"], ["list", 3], ["set", [["list", []]]], ["code", "x"], [["int"], "1"],
+     ["dict", [["int", "0x1"]]],
+     ["kept", "x"], ["range", []], ["float", "z"], ["complex", "1"], ["type", "object"], ["bytes", "0"]],
+)  # fmt: skip
+def test_nothing_but_plain_data_is_decoded(message: object) -> None:
+    with pytest.raises(NotPlain):
+        decode(message, lambda number: number)
+
+
+def test_what_is_nested_too_deep_is_not_decoded() -> None:
+    message: Any = None
+    for _ in range(MAX_DEPTH + 2):
+        message = ["list", [message]]
+    with pytest.raises(NotPlain):
+        decode(message, lambda number: number)
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    if not (DATA / path).exists():
+        pytest.skip(f"public data is not there: {DATA / path}; SUPERALIGN_DATA may point elsewhere")
+    with gzip.open(DATA / path, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+@isolated
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "solution"), [("mbpp/mbpp.train.jsonl.gz", "code"), ("human_eval/HumanEval.jsonl.gz", "canonical_solution")]
+)
+def test_every_published_solution_is_right_and_wrong_when_its_answers_are_altered(path: str, solution: str) -> None:
+    problems = rows(path)
+    fenced = [(row, f"So:\n```python\n{row.get('prompt', '')}{row[solution]}\n```") for row in problems]
+    marks = list(verify_many([(row, row[solution]) for row in problems] + fenced, num_workers=4))
+    assert [mark.error for mark in marks if mark.verdict is not True] == []
+    altered = [(row, f"{row.get('prompt', '')}{row[solution]}\n{ALTER.format(name=problem(row).entry_point)}") for row in problems]
+    assert [mark.parsed for mark in verify_many(altered, num_workers=4) if mark.verdict is not False] == []
