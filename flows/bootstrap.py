@@ -40,9 +40,10 @@ def bootstrap(config: RoundConfig, pretraining: PretrainingConfig | None = None)
         if known is not None and not known.open:
             summary.complete()
             return
+        bases = config.bases
         version.initialise()
         make_data(config)
-        base = pretrain(config=pretraining, rng_seed=config.rng_seed, folder=FOLDER)
+        base = pretrain(config=pretraining, domain=config.domain, bases=bases, rng_seed=config.rng_seed, folder=FOLDER)
         progress = Progress.begin(config, known or _record(config, base))
         finish(progress, base, look(progress, base))
 
@@ -72,7 +73,7 @@ def look(progress: Progress, base: Learned) -> Artifact:
         evaluate,
         evaluation=config.evaluation,
         sampling=config.sampling,
-        engine=config.engine,
+        engine=config.evaluation_engine or config.engine,
         critic=config.critic,
         domain=config.domain,
         benchmark={"gate": held_out["gate"], "benchmark": held_out["benchmark"]},
@@ -80,6 +81,7 @@ def look(progress: Progress, base: Learned) -> Artifact:
         after=base.learner,
         judge_before=base.critic,
         judge_after=base.critic,
+        judge_base=base.critic,
         known=None,
         rng_seed=progress.rng_seed,
         **asked,

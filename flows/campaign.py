@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.bootstrap import bootstrap
 from flows.plan import left, plan
 from flows.round import run_round
 from superalign import journal
@@ -15,7 +16,7 @@ from tasks.crash import mark_crashed
 
 @flow(name="campaign", flow_run_name="{config.round.recipe} x {config.rounds}")
 def run_campaign(config: CampaignConfig) -> list[int]:
-    """Runs or completes the rounds asked for; their numbers.
+    """Runs or completes the rounds asked for, and round 0 first where there is none; their numbers.
 
     Args:
         config: The rounds.
@@ -24,6 +25,9 @@ def run_campaign(config: CampaignConfig) -> list[int]:
         GateError: The data of a round was not fit to train on; the rounds after it are not begun.
         BusyError: Another round runs in this workspace.
     """
+    base = journal.read(0)
+    if base is None or base.open:
+        bootstrap(config.round)
     with journal.lock(-1):
         planned = plan(config)
         _tidy()

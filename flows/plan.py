@@ -17,11 +17,13 @@ def plan(config: CampaignConfig) -> Campaign:
     """The rounds that ``config`` means: those of an unfinished campaign that it asked for before, else new ones.
 
     Raises:
-        ConfigError: Another recipe is unfinished, or nothing can begin yet.
+        ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, or no model is named.
     """
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
     if not rounds or rounds[0].open:
-        raise ConfigError("this workspace has no base yet; `superalign bootstrap` makes it")
+        config.round.bases  # noqa: B018 - refuses where a model is to be named
+        return Campaign(first=1, rounds=config.rounds, config=wanted)
+    _same_base(rounds[0], config.round)
     unfinished = next((record for record in rounds if record.open), None)
     known = journal.campaign()
     if unfinished is not None and not same(unfinished.config, wanted):
@@ -97,6 +99,17 @@ def _one(number: int, unfinished: RoundRecord | None, wanted: dict[str, object])
             f"round {unfinished.round} is unfinished; finish it before round {number}, or give it up with `superalign run --discard`"
         )
     return Campaign(first=number, rounds=1, config=wanted)
+
+
+def _same_base(base: RoundRecord, config: RoundConfig) -> None:
+    """ConfigError where a round is to go on from another domain or other models than the workspace began with."""
+    began = RoundConfig.model_validate(base.config)
+    for what, old, new in (("problems", began.domain, config.domain), ("models", began.bases, config.bases)):
+        if old != new:
+            said = ", ".join(_differences(old.model_dump(mode="json"), new.model_dump(mode="json"))[:4])
+            raise ConfigError(
+                f"this workspace began with other {what}: {said}; run in a new folder (--workspace DIR), or with what it began with"
+            )
 
 
 def _differences(one: object, other: object, path: str = "") -> list[str]:

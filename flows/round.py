@@ -55,10 +55,11 @@ def make_data(progress: Progress) -> Validated:
         past=progress.past,
         rng_seed=seed,
     )
-    engine = {"engine": config.engine, "rng_seed": seed}
-    responses = progress.run(respond, sampling=config.sampling, learner=learner, queries=queries, **engine)
+    responses = progress.run(
+        respond, engine=config.engine, sampling=config.sampling, domain=domain, learner=learner, queries=queries, rng_seed=seed
+    )
     asked = {"queries": queries, "responses": responses, "domain": domain}
-    critiques = progress.run(critique, critic=config.critic, policy=critic, **asked, **engine)
+    critiques = progress.run(critique, critic=config.critic, engine=config.critic_engine, policy=critic, rng_seed=seed, **asked)
     if config.oversight.human == "review":
         progress.wait("people have questions to answer: see `superalign review list`")
     labels = progress.run(oversee, oversight=config.audited, critiques=critiques, rng_seed=seed, **asked)
@@ -110,7 +111,7 @@ def judge(progress: Progress, learned: Learned) -> None:
         evaluate,
         evaluation=config.evaluation,
         sampling=config.sampling,
-        engine=config.engine,
+        engine=config.evaluation_engine or config.engine,
         critic=config.critic,
         domain=config.domain,
         benchmark={"gate": held_out["gate"], "benchmark": held_out["benchmark"]},
@@ -118,6 +119,7 @@ def judge(progress: Progress, learned: Learned) -> None:
         after=learned.learner,
         judge_before=policies["critic"],
         judge_after=learned.critic,
+        judge_base=policies["base_critic"],
         known=progress.measured,
         queries=artifacts["attack"],
         responses=artifacts["respond"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class Chat:
 
     def prompt(self, text: str) -> str:
         """What the model reads before it answers; PolicyError where the template refuses it."""
-        return text if self.system is None else self._render(self.messages(text))
+        return text if self.system is None else self.render(self.messages(text))
 
     def messages(self, text: str) -> list[dict[str, str]]:
         """The conversation so far, as chat messages."""
@@ -49,7 +50,7 @@ class Chat:
         """Ids of the tokens that end an answer: the end of the text, and what the template writes after an answer."""
         ends = [self.tokenizer.eos_token_id]
         if self.system is not None:
-            whole = self._render([*self.messages("?"), {"role": "assistant", "content": PROBE}], answer=False)
+            whole = self.render([*self.messages("?"), {"role": "assistant", "content": PROBE}], answer=False)
             after = self.tokenizer(whole.rpartition(PROBE)[2], add_special_tokens=False)["input_ids"]
             ends += [token for token in after[:1] if token in self.tokenizer.all_special_ids]
         return sorted({token for token in ends if token is not None})
@@ -60,7 +61,8 @@ class Chat:
         stops = self.stops()
         return next((token for token in stops if token != self.tokenizer.eos_token_id), stops[0])
 
-    def _render(self, messages: list[dict[str, str]], *, answer: bool = True) -> str:
+    def render(self, messages: Sequence[dict[str, str]], *, answer: bool = True) -> str:
+        """What the template makes of a conversation, ready for an answer unless it ends in one; PolicyError where it refuses it."""
         from jinja2 import TemplateError
 
         try:

@@ -21,7 +21,7 @@ CODE = ["*.py"]
 BLANK = {"blank": "tiny", "blank:0.5b": "0.5b", "blank:1.5b": "1.5b"}
 """Names that stand for an untrained Qwen2.5, made on the spot."""
 SHAPES = {
-    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1},
     "0.5b": {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2},
     "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2},
 }
@@ -50,7 +50,11 @@ def locate(name: str, revision: str | None = None, *, trust_remote_code: bool = 
         PolicyError: It is neither a folder nor to be had, or holds no safetensors.
     """
     folder = Path(name)
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:
+        raise PolicyError(f"the model {name[:80]!r} cannot be looked at ({error.strerror}); name a folder or a hub id") from error
+    if not there:
         folder = _snapshot(name, revision, (*FILES, *(CODE if trust_remote_code else ())))
     if not any(folder.glob("*.safetensors")):
         raise PolicyError(f"{name} holds no .safetensors file in {folder}; weights are read from safetensors only: convert it first")
@@ -83,20 +87,35 @@ def load(
     """
     import torch
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
 
+    # What transformers raises where a configuration, a tokenizer or weights are damaged, or do not fit each other.
+    damaged = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
     transformers.utils.logging.disable_progress_bar()
     found = weights(policy)
     half = dtype == "bfloat16" or (dtype == "auto" and device.startswith("cuda") and torch.cuda.is_bf16_supported())
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.model, trust_remote_code=trust_remote_code)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            found.model, use_safetensors=True, dtype=torch.bfloat16 if half else torch.float32, trust_remote_code=trust_remote_code
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            found.model,
+            use_safetensors=True,
+            dtype=torch.bfloat16 if half else torch.float32,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (*damaged, SafetensorError, StrictDataclassError) as error:
+        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise PolicyError(
-            f"the {policy.role}'s model in {found.model!r} cannot be loaded ({str(error).splitlines()[0]}); it wants config.json, "
-            "safetensors and a tokenizer of a causal language model"
+            f"the {policy.role}'s model in {found.model!r} cannot be loaded ({why}); it wants config.json, safetensors and a tokenizer "
+            "of a causal language model"
         ) from error
+    model, told = loaded
+    if missing := sorted(told["missing_keys"]):
+        raise PolicyError(
+            f"the {policy.role}'s model in {found.model!r} lacks {len(missing)} weights ({missing[0]} ...) and would run on random ones; "
+            "it wants the safetensors of a causal language model"
+        )
     if tokenizer.eos_token_id is None:
         raise PolicyError(f"the tokenizer of {found.model!r} has no end token; add one to its tokenizer_config.json")
     model = model.to(device)

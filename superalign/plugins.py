@@ -16,8 +16,8 @@ from pydantic import Field
 from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.critics import ConsistencyConfig, GenerativeConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
-from superalign.domains import ArithmeticConfig
-from superalign.engines import EchoConfig, ReplayConfig, TransformersConfig
+from superalign.domains import ArithmeticConfig, ChatConfig, CodeConfig, FolderConfig, Gsm8kConfig, InstructionsConfig, SafetyConfig
+from superalign.engines import EchoConfig, OpenaiConfig, ReplayConfig, TransformersConfig, VllmConfig
 from superalign.learners import DpoConfig, SftConfig
 
 
@@ -31,6 +31,8 @@ def union(group: str, *builtin: type) -> Any:
 AttackerConfig = union("superalign.attackers", SeedsConfig, WeaknessConfig)
 CriticConfig = union("superalign.critics", GenerativeConfig, ConsistencyConfig)
 CuratorConfig = union("superalign.curation", BestVsWorstConfig, MajorityConfig)
-DomainConfig = union("superalign.domains", ArithmeticConfig)
-EngineConfig = union("superalign.engines", TransformersConfig, ReplayConfig, EchoConfig)
+DomainConfig = union(
+    "superalign.domains", ArithmeticConfig, Gsm8kConfig, CodeConfig, InstructionsConfig, SafetyConfig, ChatConfig, FolderConfig
+)
+EngineConfig = union("superalign.engines", TransformersConfig, VllmConfig, OpenaiConfig, ReplayConfig, EchoConfig)
 LearnerConfig = union("superalign.learners", SftConfig, DpoConfig)

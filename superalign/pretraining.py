@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
@@ -14,7 +15,8 @@ from superalign.critics.training import lessons
 from superalign.domains import ArithmeticConfig
 from superalign.errors import PolicyError
 from superalign.learners import SftConfig
-from superalign.policy import Policy, Role
+from superalign.models import BLANK, blank
+from superalign.policy import REFERENCE, Base, Policy, Role
 from superalign.records import Example, Step
 
 THREADS = 2
@@ -48,13 +50,13 @@ def pretrain(config: PretrainingConfig, rng_seed: int, folder: Path) -> tuple[Po
     """
     import torch
 
-    from superalign.domains.arithmetic.model import blank
+    from superalign.domains.arithmetic.model import blank as untrained
 
     torch.set_num_threads(THREADS)
     task = config.domain.build()
     folder.mkdir(parents=True, exist_ok=True)
     demonstrations = Artifact.write((folder / "demonstrations.parquet").as_posix(), Example, task.demonstrations())
-    start = Policy.store("learner", blank(folder / "blank", rng_seed, config.hidden, config.layers))
+    start = Policy.store("learner", untrained(folder / "blank", rng_seed, config.hidden, config.layers))
     learner, first = config.learner.build().learn(start, demonstrations, folder / "learner", rng_seed)
     rows = {row.id: row for row in lessons(task, config.num_lessons, random.Random(f"lessons {rng_seed}"))}
     taught = Artifact.write((folder / "lessons.parquet").as_posix(), Example, rows.values())
@@ -69,6 +71,26 @@ def halve(policy: Policy, folder: Path) -> Policy:
 
     tokenizer, model = load(policy)
     return Policy.store(policy.role, save(model.half(), tokenizer, folder / f"half-{policy.role}"))
+
+
+def named(role: Role, model: str, texts: Iterable[str], rng_seed: int, *, trust_remote_code: bool = False) -> Policy:
+    """The base policy that a recipe names: a reference to a folder or hub id, which is not copied, or an untrained model made here.
+
+    Args:
+        role: What it is to do.
+        model: Folder, hub id, or a key of ``models.BLANK``.
+        texts: What an untrained model's tokenizer is trained on.
+        rng_seed: Random seed of an untrained model's weights.
+        trust_remote_code: Whether the model's own code may be fetched with it.
+    """
+    folder = Path(".superalign/work") / f"base-{role}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if model in BLANK:
+        return Policy.store(role, blank(folder, texts, rng_seed, BLANK[model]))
+    reference = Base.of(model, trust_remote_code=trust_remote_code)
+    (folder / REFERENCE).write_text(reference.model_dump_json(), encoding="utf-8")
+    return Policy.store(role, folder)
 
 
 def shipped() -> tuple[Policy, Policy]:

@@ -9,12 +9,24 @@ from superalign.config import Config
 from superalign.critics import GenerativeConfig
 from superalign.curation import BestVsWorstConfig
 from superalign.domains import ArithmeticConfig
-from superalign.engines import Sampling, TransformersConfig
+from superalign.engines import ReplayConfig, Sampling, TransformersConfig
+from superalign.errors import ConfigError
 from superalign.evaluation import EvaluationConfig, PromotionConfig
 from superalign.learners import SftConfig
 from superalign.oversight import OversightConfig
 from superalign.plugins import AttackerConfig, CriticConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
 from superalign.validation import WARNINGS, ValidationConfig
+
+
+class Bases(Config):
+    """The models a workspace begins with."""
+
+    learner: str | None
+    """Folder or hub id; None for the weights that are shipped with the domain."""
+    critic: str | None
+    """Folder or hub id; None for the weights that are shipped with the domain."""
+    trust_remote_code: bool = False
+    """Whether code that comes with them may run."""
 
 
 class RoundConfig(Config):
@@ -27,7 +39,9 @@ class RoundConfig(Config):
     domain: DomainConfig = ArithmeticConfig()
     """What is being aligned."""
     engine: EngineConfig = TransformersConfig()
-    """How text is generated."""
+    """How the round's answers are generated."""
+    evaluation_engine: EngineConfig | None = None
+    """How champion and candidate answer in the evaluation; None for ``engine``. A recording or a server does not know the candidate."""
     num_queries: int = Field(default=6000, ge=1, le=10_000_000)
     """Queries a round."""
     attackers: tuple[AttackerConfig, ...] = Field(default=(SeedsConfig(), WeaknessConfig()), min_length=1)
@@ -52,6 +66,29 @@ class RoundConfig(Config):
     """What is measured."""
     promotion: PromotionConfig = PromotionConfig()
     """What a candidate must pass to become champion."""
+
+    @property
+    def bases(self) -> Bases:
+        """The models round 0 begins with; a critic that names none begins as the learner does.
+
+        Raises:
+            ConfigError: The domain ships no weights, and none are named.
+        """
+        learner, critic = self.learner.model, getattr(self.critic, "model", None)
+        if learner is None and not isinstance(self.domain, ArithmeticConfig):
+            raise ConfigError(
+                f"the domain {self.domain.type} ships no weights: name a model, learner.model=FOLDER or a hub id, or learner.model=blank"
+            )
+        if learner is None and critic is not None:
+            raise ConfigError("critic.model is named and learner.model is not; name both, or neither for the shipped weights")
+        trusted = bool(getattr(self.engine, "trust_remote_code", False))
+        return Bases(learner=learner, critic=critic or learner, trust_remote_code=trusted)
+
+    @property
+    def critic_engine(self) -> EngineConfig:
+        """How critics write: as the learner answers, unless its answers are played back."""
+        replayed = isinstance(self.engine, ReplayConfig) and self.evaluation_engine is not None
+        return self.evaluation_engine if replayed else self.engine
 
     @property
     def audited(self) -> OversightConfig:

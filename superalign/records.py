@@ -66,9 +66,13 @@ class Response(Record):
     finished: bool
     """Whether the answer ended by itself, not at the token limit."""
     policy: str
-    """md5 of the policy that wrote it."""
+    """md5 of the policy that wrote it, or of the recording it is played back from."""
     engine: str
     """Engine that ran it, with its version."""
+    template: str | None = None
+    """md5 of the chat template the query was rendered with; None where it was given as it stands."""
+    sampling: str = ""
+    """Temperature, nucleus and token limit it was sampled with."""
 
 
 class Critique(Record):
@@ -239,7 +243,7 @@ class Outcome(Record):
     score: float | None = Field(default=None, ge=0, le=1)
     """On the critic's own test: the probability it gives to the one response being right; ``correct`` says whether it is."""
     found: bool | None = None
-    """On the critic's own test: whether the critic names the first wrong step; None where the response is right."""
+    """On the critic's own test: whether the critic names the first wrong step; None where there is none, or the truth names none."""
 
 
 class Verdict(Record):

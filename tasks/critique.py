@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from itertools import groupby
 
 from superalign.artifacts import Artifact
@@ -10,7 +11,7 @@ from superalign.critics import ConsistencyConfig
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Query, Response
-from tasks.stage import stage
+from tasks.stage import judge_system, stage
 
 CHUNK = 4096
 """Queries whose answers are judged at a time."""
@@ -31,10 +32,11 @@ def critique(
     """Critiques by the configured critic and, beside it, always by ``consistency``."""
     del rng_seed  # critics are asked at temperature 0
     task = domain.build()
-    needs_weights = not isinstance(critic, ConsistencyConfig)
     critics = [ConsistencyConfig().build(task)]
-    if needs_weights:
-        critics.append(critic.build(task, engine.build(policy.verify()), policy.md5))
+    held = ExitStack()
+    if not isinstance(critic, ConsistencyConfig):
+        built = held.enter_context(closing(engine.build(policy.verify(), judge_system(task))))
+        critics.append(critic.build(task, built, policy.md5))
     asked = {query.id: query for query in queries.records(Query)}
 
     def rows() -> Iterator[Critique]:
@@ -48,4 +50,5 @@ def critique(
         for judge in critics:
             yield from judge.critique(batch)
 
-    return Artifact.write(f"{folder}/critiques.parquet", Critique, rows())
+    with held:
+        return Artifact.write(f"{folder}/critiques.parquet", Critique, rows())

@@ -1,26 +1,51 @@
-"""Evaluate: champion and candidate on the held-out benchmark and on the round's own attacks, by exact answers."""
+"""Evaluate: champion and candidate on the held-out benchmark and on the round's own attacks.
+
+First everything is asked, one model after another, then everything is marked: by the domain's verifier where it has one, else by the
+base critic, which no round trains.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
 from superalign.artifacts import Artifact
-from superalign.critics import ConsistencyConfig
-from superalign.domains import Task, Truth
+from superalign.critics import ConsistencyConfig, GenerativeConfig
+from superalign.domains import Ruling, Task
 from superalign.engines import Engine, Sampling
 from superalign.evaluation import EvaluationConfig
 from superalign.evaluation.critic import keep_best
+from superalign.evaluation.marking import Pair, by_judge, by_truth, verified
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Outcome, Query, Response
 from tasks.respond import response
-from tasks.stage import stage
+from tasks.stage import judge_system, stage
 
 Moment = Literal["before", "after"]
-Judged = list[tuple[Query, Response]]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One policy's answers to one problem, to be marked."""
+
+    policy: str
+    moment: Moment
+    part: Literal["gate", "benchmark", "attacks"]
+    query: Query
+    greedy: Response | None = None
+    samples: tuple[Response, ...] = ()
+    scores: tuple[float, ...] = ()
+    """The critic's, of the samples, on the round's recorded attacks."""
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """All that is to be marked."""
+        return [(self.query, answer) for answer in (*([self.greedy] if self.greedy else []), *self.samples)]
 
 
 @stage
@@ -36,6 +61,7 @@ def evaluate(
     after: Policy,
     judge_before: Policy,
     judge_after: Policy,
+    judge_base: Policy,
     known: Artifact | None,
     queries: Artifact,
     responses: Artifact,
@@ -44,117 +70,146 @@ def evaluate(
     folder: str,
 ) -> Artifact:
     """Outcomes at both moments. What an earlier round measured of the champion is taken from ``known``, not asked again."""
-    exam = Exam(evaluation, sampling, domain.build(), domain.truth(), rng_seed)
+    task, truth = domain.build(), domain.truth()
     held_out = {part: list(artifact.records(Query)) for part, artifact in benchmark.items()}
-
-    def rows() -> Iterator[Outcome]:
-        moments: tuple[tuple[Moment, Policy], ...] = (("before", before), ("after", after))
-        asked = _sample(queries, evaluation.num_attacks, rng_seed, exam.task)
-        yield from exam.attacked(asked, before, responses, critiques, critic)
-        written: Judged = []
-        measured = _measured(known)
-        for moment, policy in moments:
-            built = engine.build(policy.verify())
+    asked = _sample(queries, evaluation.num_attacks, rng_seed, task)
+    exam, measured = Exam(evaluation, sampling, task, rng_seed), _measured(known)
+    sheets, written = list(exam.recorded(asked, responses, critiques, critic)), list[Pair]()
+    policies: tuple[tuple[Moment, Policy], ...] = (("before", before), ("after", after))
+    seen = set(measured)
+    for moment, policy in policies:
+        with closing(engine.build(policy.verify(), task.system)) as built:
             if moment == "after":
-                yield from exam.sampled(built, policy, "attacks", moment, asked)
+                sheets += exam.sampled(built, policy, moment, "attacks", asked)
             else:
                 written = exam.written(built, policy, held_out["gate"])
-            if policy.md5 not in measured:
-                measured[policy.md5] = list(exam.held_out(built, policy, moment, held_out))
+            sheets += exam.held_out(built, policy, moment, held_out) if policy.md5 not in seen else ()
+        seen.add(policy.md5)
+    to_mark = [pair for sheet in sheets for pair in sheet.pairs]
+    marks = by_truth(truth, [*to_mark, *written]) if verified(task) else _by_base(critic, engine, task, judge_base, to_mark)
+
+    def rows() -> Iterator[Outcome]:
+        rulings = iter(marks)
+        for sheet in sheets:
+            outcome = _outcome(task, sheet, [next(rulings) for _ in sheet.pairs])
+            if sheet.part == "attacks":
+                yield outcome
+            else:
+                measured.setdefault(sheet.policy, []).append(outcome)
+        for moment, policy in policies:
             yield from (row.model_copy(update={"moment": moment}) for row in measured[policy.md5])
-        if isinstance(critic, ConsistencyConfig):
-            return
-        judges: tuple[tuple[Moment, Policy], ...] = (("before", judge_before), ("after", judge_after))
-        for moment, judge in judges:
-            yield from exam.critic(critic, engine.build(judge.verify()), judge, moment, written)
+        if verified(task) and not isinstance(critic, ConsistencyConfig):
+            answers = list(rulings)
+            yield from exam.judges(critic, engine, (("before", judge_before), ("after", judge_after)), written, answers)
 
     return Artifact.write(f"{folder}/evaluations.parquet", Outcome, rows())
 
 
 class Exam:
-    """Asks and marks."""
+    """Asks."""
 
-    def __init__(self, config: EvaluationConfig, round_sampling: Sampling, task: Task, truth: Truth, rng_seed: int) -> None:
-        self.round_sampling, self.task, self.truth, self.rng_seed = round_sampling, task, truth, rng_seed
+    def __init__(self, config: EvaluationConfig, round_sampling: Sampling, task: Task, rng_seed: int) -> None:
+        self.round_sampling, self.task, self.rng_seed = round_sampling, task, rng_seed
         self.sampling = Sampling(num_samples=config.num_samples, temperature=config.temperature, max_tokens=config.max_tokens)
 
-    def held_out(self, engine: Engine, policy: Policy, moment: Moment, problems: Mapping[str, Sequence[Query]]) -> Iterator[Outcome]:
+    def held_out(self, engine: Engine, policy: Policy, moment: Moment, problems: Mapping[str, Sequence[Query]]) -> Iterator[Sheet]:
         """Both halves of the benchmark: greedy answers, and samples on the half the gates decide on."""
-        yield from self.sampled(engine, policy, "gate", moment, problems["gate"])
-        asked = problems["benchmark"]
-        for query, right in zip(asked, self._greedy(engine, asked), strict=True):
-            yield Outcome(policy=policy.md5, moment=moment, part="benchmark", query=query.id, category=query.category, greedy=right)
+        once = self.sampling.model_copy(update={"num_samples": 1, "temperature": 0.0})
+        gate, reported = problems["gate"], problems["benchmark"]
+        greedy = self._ask(engine, policy, gate, once)
+        for sheet, (answer,) in zip(self.sampled(engine, policy, moment, "gate", gate), greedy, strict=True):
+            yield replace(sheet, greedy=answer)
+        for query, (answer,) in zip(reported, self._ask(engine, policy, reported, once), strict=True):
+            yield Sheet(policy.md5, moment, "benchmark", query, greedy=answer)
 
     def sampled(
-        self, engine: Engine, policy: Policy, part: Literal["gate", "attacks"], moment: Moment, asked: Sequence[Query]
-    ) -> Iterator[Outcome]:
-        """Sampled answers: on the gate half beside greedy ones, on the attacks as the round itself sampled."""
-        rights: Sequence[bool | None] = self._greedy(engine, asked) if part == "gate" else [None] * len(asked)
-        sampling = self.sampling if part == "gate" else self.round_sampling
-        answers = engine.generate([query.prompt for query in asked], sampling, self.rng_seed)
-        for query, right, completions in zip(asked, rights, answers, strict=True):
-            texts = [row.text for row in completions]
-            yield self._outcome(policy, moment, part, query, texts, greedy=right)
+        self, engine: Engine, policy: Policy, moment: Moment, part: Literal["gate", "attacks"], asked: Sequence[Query]
+    ) -> Iterator[Sheet]:
+        """Sampled answers: on the attacks as the round itself sampled."""
+        answers = self._ask(engine, policy, asked, self.sampling if part == "gate" else self.round_sampling)
+        for query, group in zip(asked, answers, strict=True):
+            yield Sheet(policy.md5, moment, part, query, samples=tuple(group))
 
-    def _outcome(
-        self, policy: Policy, moment: Moment, part: Literal["gate", "attacks"], query: Query, texts: Sequence[str], *, greedy: bool | None
-    ) -> Outcome:
-        return Outcome(
-            policy=policy.md5,
-            moment=moment,
-            part=part,
-            query=query.id,
-            category=query.category,
-            greedy=greedy,
-            samples=len(texts),
-            correct=sum(self.truth.verify(query.prompt, text).right for text in texts),
-            unique=len({self.task.final(text) or text for text in texts}),
-        )
-
-    def attacked(
-        self, asked: Sequence[Query], policy: Policy, responses: Artifact, critiques: Artifact, critic: CriticConfig
-    ) -> Iterator[Outcome]:
-        """How the champion did on the round's attacks: the answers and critiques the round recorded, marked by the truth."""
+    def recorded(self, asked: Sequence[Query], responses: Artifact, critiques: Artifact, critic: CriticConfig) -> Iterator[Sheet]:
+        """How the round's attacks were answered: the answers and critiques the round recorded."""
         wanted = {query.id: query for query in asked}
         scores = {row.response: row.score for row in critiques.records(Critique) if row.critic == critic.type}
         for name, group in groupby(responses.records(Response), key=lambda row: row.query):
-            if name not in wanted:
-                continue
-            query, answers = wanted[name], list(group)
-            rights = [self.truth.verify(query.prompt, row.text).right for row in answers]
-            kept, kept_correct = keep_best(rights, [scores.get(row.id, 0.5) for row in answers])
-            outcome = self._outcome(policy, "before", "attacks", query, [row.text for row in answers], greedy=None)
-            yield outcome.model_copy(update={"kept": kept, "kept_correct": kept_correct})
+            if name in wanted:
+                answers = tuple(group)
+                said = tuple(scores.get(row.id, 0.5) for row in answers)
+                yield Sheet(answers[0].policy, "before", "attacks", wanted[name], samples=answers, scores=said)
 
-    def written(self, engine: Engine, policy: Policy, asked: Sequence[Query]) -> Judged:
+    def written(self, engine: Engine, policy: Policy, asked: Sequence[Query]) -> list[Pair]:
         """One sampled answer a held-out problem: the critic's own test, natural errors included."""
         one = self.sampling.model_copy(update={"num_samples": 1})
-        answers = engine.generate([query.prompt for query in asked], one, self.rng_seed)
-        return [(query, response(query, 0, group[0], policy, engine.name)) for query, group in zip(asked, answers, strict=True)]
+        return [(query, group[0]) for query, group in zip(asked, self._ask(engine, policy, asked, one), strict=True)]
 
-    def critic(self, config: CriticConfig, engine: Engine, policy: Policy, moment: Moment, pairs: Judged) -> Iterator[Outcome]:
-        """What the critic says of answers the truth has marked."""
-        judge = config.build(self.task, engine, policy.md5)
-        for (query, answer), said in zip(pairs, judge.critique(pairs), strict=True):
-            ruling = self.truth.verify(query.prompt, answer.text)
-            yield Outcome(
-                policy=policy.md5,
-                moment=moment,
-                part="critic",
-                query=query.id,
-                category=query.category,
-                greedy=None,
-                samples=1,
-                correct=int(ruling.right),
-                unique=1,
-                score=said.score,
-                found=None if ruling.right else said.verdict is False and said.step == ruling.step,
-            )
+    def judges(
+        self,
+        critic: CriticConfig,
+        engine: EngineConfig,
+        judges: Sequence[tuple[Moment, Policy]],
+        written: Sequence[Pair],
+        rulings: Sequence[Ruling],
+    ) -> Iterator[Outcome]:
+        """What the critics say of answers that the truth has marked."""
+        for moment, weights in judges:
+            with closing(engine.build(weights.verify(), judge_system(self.task))) as built:
+                said = list(critic.build(self.task, built, weights.md5).critique(written))
+            for pair, critique, ruling in zip(written, said, rulings, strict=True):
+                yield _judged(weights, moment, *pair, critique, ruling)
 
-    def _greedy(self, engine: Engine, asked: Sequence[Query]) -> list[bool]:
-        once = self.sampling.model_copy(update={"num_samples": 1, "temperature": 0.0})
-        answers = engine.generate([query.prompt for query in asked], once, self.rng_seed)
-        return [self.truth.verify(query.prompt, group[0].text).right for query, group in zip(asked, answers, strict=True)]
+    def _ask(self, engine: Engine, policy: Policy, asked: Sequence[Query], sampling: Sampling) -> list[list[Response]]:
+        answers = engine.generate([query.prompt for query in asked], sampling, self.rng_seed)
+        return [
+            [response(query, index, completion, policy.md5, engine, sampling) for index, completion in enumerate(group)]
+            for query, group in zip(asked, answers, strict=True)
+        ]
+
+
+def _by_base(critic: CriticConfig, engine: EngineConfig, task: Task, base: Policy, pairs: Sequence[Pair]) -> list[Ruling]:
+    """The base critic's rulings."""
+    config = critic if isinstance(critic, GenerativeConfig) else GenerativeConfig()
+    with closing(engine.build(base.verify(), judge_system(task))) as built:
+        return by_judge(config.build(task, built, base.md5), pairs)
+
+
+def _outcome(task: Task, sheet: Sheet, rulings: Sequence[Ruling]) -> Outcome:
+    """A sheet with its marks counted."""
+    rights = [ruling.right for ruling in rulings]
+    greedy, sampled = (rights[0], rights[1:]) if sheet.greedy else (None, rights)
+    kept, kept_correct = keep_best(sampled, sheet.scores) if sheet.scores else (None, None)
+    return Outcome(
+        policy=sheet.policy,
+        moment=sheet.moment,
+        part=sheet.part,
+        query=sheet.query.id,
+        category=sheet.query.category,
+        greedy=greedy,
+        samples=len(sampled),
+        correct=sum(sampled),
+        unique=len({task.final(row.text) or row.text for row in sheet.samples}),
+        kept=kept,
+        kept_correct=kept_correct,
+    )
+
+
+def _judged(judge: Policy, moment: Moment, query: Query, answer: Response, said: Critique, ruling: Ruling) -> Outcome:
+    """What a critic said of an answer that the truth has marked."""
+    return Outcome(
+        policy=judge.md5,
+        moment=moment,
+        part="critic",
+        query=query.id,
+        category=query.category,
+        greedy=None,
+        samples=1,
+        correct=int(ruling.right),
+        unique=1,
+        score=said.score,
+        found=None if ruling.right or ruling.step is None else said.verdict is False and said.step == ruling.step,
+    )
 
 
 def _sample(queries: Artifact, count: int, rng_seed: int, task: Task) -> list[Query]:

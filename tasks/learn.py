@@ -12,7 +12,7 @@ from superalign.learners import SftConfig
 from superalign.plugins import DomainConfig, LearnerConfig
 from superalign.policy import Policy
 from superalign.records import Example, Label, Step, content_id
-from tasks.stage import Learned, stage
+from tasks.stage import Learned, judge_system, stage
 
 WORK = Path(".superalign/work")
 """Where checkpoints lie while a training runs, a folder a round."""
@@ -36,15 +36,15 @@ def learn(
     md5s = (policy.md5, critic.md5, examples.md5, *(label.md5 for label in labels))
     key = content_id(learner, critic_learner, num_lessons, rng_seed, *md5s)
     work = WORK / Path(folder).name / f"learn-{key}"
-    candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed)
+    task = domain.build()
+    candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed, task.system)
     judge = critic
     if critic_learner is not None:
         said = (label for artifact in labels for label in artifact.records(Label))
-        task = domain.build()
         made = lessons(task, num_lessons, random.Random(f"lessons {folder} {rng_seed}"))
         taught = {row.id: row for row in (*made, *from_labels(task, said))}
         data = Artifact.write((work / "lessons.parquet").as_posix(), Example, taught.values())
-        judge, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed)
+        judge, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed, judge_system(task))
         steps = [*steps, *more]
     artifact = Artifact.write(f"{folder}/training.parquet", Step, steps)
     shutil.rmtree(work)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -22,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from superalign import journal
 from superalign.artifacts import md5_of
 from superalign.errors import DataError, LedgerError, PolicyError
-from superalign.policy import STORE, Policy, Role, folder_md5
+from superalign.policy import STORE, Base, Policy, Role, folder_md5
 from tasks import store
 
 CHAMPION = "champion"
@@ -128,6 +129,8 @@ def _weights(policy: Policy, run: str) -> str:
         if ready:
             return str(ready[0].model_uri)
         mlflow.set_tracking_uri(client.tracking_uri)
+        if Base.read(Path(policy.path)) is not None:
+            return _reference(client, number, policy, run)
         before = client.get_run(run).info.status
         with mlflow.start_run(run_id=run):
             info = mlflow.transformers.log_model(
@@ -139,6 +142,17 @@ def _weights(policy: Policy, run: str) -> str:
             )
         client.update_run(run, before)  # leaving `start_run` has finished it
     return str(info.model_uri)
+
+
+def _reference(client: Any, experiment: str, policy: Policy, run: str) -> str:
+    """URI of the copy of a reference or an adapter: its own files alone, and not the model it refers to."""
+    tags = {"superalign.policy": policy.md5}
+    model = client.create_logged_model(experiment, policy.role, run, tags=tags, model_type="adapter")
+    with TemporaryDirectory() as folder:
+        shutil.copytree(policy.path, Path(folder) / "model")
+        client.log_model_artifacts(model.model_id, folder)
+    client.finalize_logged_model(model.model_id, "READY")
+    return f"models:/{model.model_id}"
 
 
 def versions(role: Role) -> list[Registered]:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from superalign.artifacts import Artifact, md5_of
 from superalign.digest import package_digest
+from superalign.domains import Task as Domain
 from superalign.policy import Policy
 from superalign.records import Verdict
 
@@ -109,6 +110,11 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
     made = task(name=function.__name__, cache_policy=key, persist_result=True, result_serializer="json", result_storage=RESULTS)(timed)
     made.on_commit(_forget_older)
     return made
+
+
+def judge_system(task: Domain) -> str | None:
+    """System message of the chat in which a critic is asked: none, for its prompt says everything."""
+    return None if task.system is None else ""
 
 
 def ledger(function: Callable[P, R], name: str) -> Task[P, R]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from superalign.artifacts import Artifact
 from superalign.config import Config
-from superalign.domains import Lesson, Reading, Ruling
+from superalign.domains import Dimension, Lesson, Reading, Ruling
 from superalign.errors import DataError
 from superalign.records import Critique, Example, Feedback, Label, Query, Response, content_id, example_id
 
@@ -21,6 +21,8 @@ class ToyTask:
     """Sums: ``12+7=`` is of ``sum-2``, and ``7+12=`` is the same problem."""
 
     name = "toy"
+    system: str | None = None
+    dimensions: Mapping[str, Dimension] = {"correctness": Dimension("the sum is right", verified=True)}
 
     def taxonomy(self) -> Sequence[str]:
         return ("sum-1", "sum-2")

@@ -16,8 +16,12 @@ from superalign.errors import SuperalignError
 
 MAKING = ("running:bootstrap", "serving:up", "people:data")
 """Commands that begin a workspace; to the others a folder that is not there is a mistake."""
-MENDING = ("keeping:repair", "keeping:doctor", "checking:run")
+MENDING = ("keeping:repair", "keeping:doctor", "checking:run", "verifying:run", "verifying:domains", "beginning:run", "benching:run")
 """Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
+
+
+PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model")
+"""Settings that may name a file or folder."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -47,14 +51,23 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def anchored(options: Namespace) -> Namespace:
     """The options with the files a person named as they are seen from where the person is, not from the workspace."""
-    for name in ("file", "against", "html", "subject"):
+    for name in ("file", "against", "html", "out", "into", "subject"):
         if (path := getattr(options, name, None)) and (name != "subject" or options.action in ("export", "import")):
             setattr(options, name, str(Path(path).absolute()))
     if hasattr(options, "baseline"):
         options.baseline = [str(Path(path).absolute()) for path in options.baseline]
     if hasattr(options, "settings"):
-        options.settings = [str(Path(word).absolute()) if is_file(word) else word for word in options.settings]
+        options.settings = [str(Path(word).absolute()) if is_file(word) else placed(word, options.workspace) for word in options.settings]
+    if (folder := getattr(options, "domain", None)) and options.call == "verifying:run" and "/" in folder:
+        options.domain = str(Path(folder).absolute())
     return options
+
+
+def placed(word: str, workspace: str) -> str:
+    """An override that names a file or folder, as it is seen from where the person is, where that is not the workspace."""
+    key, equals, value = word.partition("=")
+    elsewhere = key in PLACES and value and workspace != "." and Path(value).exists()
+    return f"{key}{equals}{Path(value).absolute()}" if elsewhere else word
 
 
 def is_file(word: str) -> bool:

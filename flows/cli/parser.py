@@ -22,7 +22,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Words(prog="superalign", description="The attacker-learner-critic loop: every round versioned, gated and measured.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_rounds, _looks, _checks, _keeps, _serves, _people):
+    for add in (_rounds, _looks, _checks, _verifies, _benches, _begins, _keeps, _serves, _people):
         add(Adder(commands))
     options, rest = parser.parse_known_args(words)
     if rest and (not hasattr(options, "settings") or any(word.startswith("-") for word in rest)):
@@ -114,6 +114,29 @@ def _checks(add: Adder) -> None:
     check.add_argument("--html", nargs="?", const="", metavar="PATH", help="write a page, and Data Docs beside it (default: check.html)")
 
 
+def _benches(add: Adder) -> None:
+    bench = add("bench", "benching:run", "measure this machine: our sampling and training beside what one would write without them")
+    bench.add_argument("what", choices=("sampling", "training"))
+    bench.add_argument("settings", nargs="*", metavar="key=value", help="sizes, e.g. model=0.5b num_prompts=256")
+
+
+def _verifies(add: Adder) -> None:
+    verify = add("verify", "verifying:run", "say which responses of a file are right, by a domain's verifier")
+    verify.add_argument("domain", metavar="DOMAIN", help="arithmetic, gsm8k, code, instructions, or a folder with a domain.yaml")
+    verify.add_argument("file", metavar="FILE", help="JSONL, JSONL.gz, Parquet or CSV")
+    verify.add_argument("--response", metavar="COLUMN", help="column of the responses; dots enter objects (default: response, output ...)")
+    verify.add_argument("--target", metavar="COLUMN", help="column of what is right (default: the domain's)")
+    add("domains", "verifying:domains", "list the domains: what is measured in them, and who tells")
+    verify.add_argument("--out", metavar="FILE", help="write every row with verdict, parsed and error (JSONL)")
+
+
+def _begins(add: Adder) -> None:
+    init = add("init", "beginning:run", "write a domain of your own to begin with")
+    init.add_argument("--domain", required=True, metavar="NAME", help="what it is to be called, for example my_domain")
+    init.add_argument("--no-python", action="store_true", help="tables and a domain.yaml in place of a package")
+    init.add_argument("--into", metavar="DIR", help="a new or empty folder (default: ./NAME)")
+
+
 def _keeps(add: Adder) -> None:
     rollback = add("rollback", "keeping:rollback", "take champion and data back to a version")
     rollback.add_argument("version", metavar="VERSION", help="for example learner/2")
@@ -126,6 +149,11 @@ def _keeps(add: Adder) -> None:
 def _serves(add: Adder) -> None:
     add("up", "serving:up", "start Prefect's and MLflow's servers in the background")
     add("down", "serving:down", "end them")
+    serve = add("serve", "serving:serve", "serve a version over HTTP as OpenAI's server would, through vLLM or transformers")
+    serve.add_argument("version", metavar="VERSION", help="for example learner@champion, learner@candidate or critic/2")
+    serve.add_argument("--engine", choices=("vllm", "transformers"), help="what serves it (default: vllm where it is installed)")
+    serve.add_argument("--host", default="127.0.0.1", metavar="HOST", help="address it listens on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=_port, default=8000, metavar="PORT", help="port (default: 8000)")
     schedule = add("schedule", "serving:schedule", "run rounds by the clock; without options, list what is scheduled")
     schedule.add_argument("settings", nargs="*", metavar="RECIPE key=value", help=SETTINGS)
     schedule.add_argument("--cron", metavar="CRON", help='when, for example "0 2 * * 1": Mondays at two')
@@ -153,6 +181,12 @@ def _people(add: Adder) -> None:
 def _positive(text: str) -> int:
     if (number := _count(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
+def _port(text: str) -> int:
+    if not 0 < (number := _count(text)) < 2**16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to {2**16 - 1}")
     return number
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from superalign import journal
 from superalign.config import load, override
+from superalign.domains import ArithmeticConfig
 from superalign.errors import BusyError, ConfigError, GateError
 from superalign.journal import RoundRecord
 from superalign.recipe import CampaignConfig, RoundConfig
@@ -86,6 +87,8 @@ def _bootstrap(config: RoundConfig, changes: list[str] | None) -> None:
     if changes is not None:
         from superalign.pretraining import PretrainingConfig
 
+        if not isinstance(config.domain, ArithmeticConfig):
+            raise ConfigError(f"--from-scratch trains the base of arithmetic, not of {config.domain.type}; name a learner.model instead")
         pretraining = override(PretrainingConfig(domain=config.domain), changes)
     with translated():
         flow(config, pretraining)

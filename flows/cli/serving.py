@@ -1,8 +1,9 @@
-"""`superalign up`, `down` and `schedule`."""
+"""`superalign up`, `down`, `schedule` and `serve`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 
 from flows import clock, environment, servers
 from flows.cli import screen
@@ -52,6 +53,30 @@ def schedule(options: argparse.Namespace) -> int:
         screen.table(("name", "cron", "timezone", "recipe", "rounds"), [tuple(row.model_dump().values()) for row in found])
     else:
         screen.say("nothing is scheduled")
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Says where a version is served and what it is called there, and becomes its server."""
+    environment.quiet()
+    from flows.serve import become, prepare
+    from superalign.serving import LOOPBACK, default
+
+    through = options.engine or default()
+    words, names = prepare(options.version, through, options.host, options.port)
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"http://{host}:{options.port}/v1"
+    if options.host not in LOOPBACK:
+        warning = (
+            f"warning: --host {options.host} is no loopback address: whoever reaches this machine may use the server, without a password"
+        )
+        print(screen.clean(warning), file=sys.stderr)
+    if options.json:
+        screen.emit({"url": url, "models": names, "engine": through})
+    else:
+        screen.say(f"{names[0]} through {through} at {url}, as {', '.join(names)}; ready when {url[:-3]}/health answers, Ctrl-C ends it")
+    sys.stdout.flush()
+    become(words)
     return 0
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
 from superalign.config import Config
+from superalign.domains.marks import Mark
 from superalign.records import Example, Query
 
 
@@ -47,10 +48,52 @@ class Ruling:
     """What that step should be."""
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One row of a dataset."""
+
+    prompt: str
+    """What the learner is asked."""
+    category: str
+    """Cell of the taxonomy."""
+    target: Any = None
+    """What a verifier holds a response against."""
+    demonstration: str | None = None
+    """A human's answer, where there is one."""
+
+
+@dataclass(frozen=True)
+class Tampered:
+    """A human's answer with one known error."""
+
+    text: str
+    """The answer."""
+    step: int | None = None
+    """Zero-based index of the wrong line."""
+    correction: str | None = None
+    """What that line should be."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One thing that alignment means in a domain."""
+
+    meaning: str
+    """What is good here, in words."""
+    verified: bool
+    """Whether a verifier tells it exactly; otherwise the critic judges."""
+    categories: str = ""
+    """Beginning of the names of the categories that show it; empty for all."""
+
+
 class Task(Protocol):
     """The part of a domain that attackers, critics, curators and validation may see. It holds no truth."""
 
     name: str
+    system: str | None
+    """System message of the chat in which queries are asked, empty for none; None where prompts are no chats but text to go on from."""
+    dimensions: Mapping[str, Dimension]
+    """What is measured here, and which of it is verified."""
 
     def taxonomy(self) -> Sequence[str]:
         """Categories that seeds exist for."""
@@ -101,11 +144,41 @@ class Task(Protocol):
         ...
 
 
+class Subject(Protocol):
+    """What sets one dataset apart from another: its rows, how a response's answer is read, what right means."""
+
+    name: str
+    criterion: str
+    """What a critic is told of right and wrong."""
+    dimensions: Mapping[str, Dimension]
+    """What is measured here, and which of it is verified."""
+
+    def problem(self, row: Mapping[str, Any]) -> Problem:
+        """A row of the dataset as a problem; DataError where it is none."""
+        ...
+
+    def final(self, text: str) -> str | None:
+        """The answer a response ends in, normalised; None where it has none."""
+        ...
+
+    def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
+        """The problem's demonstration with an error; None where it cannot be tampered with."""
+        ...
+
+    def target(self, row: Mapping[str, Any], column: str | None) -> Any:
+        """What a response to this row is held against, taken from ``column`` or from the usual ones; DataError where it is not there."""
+        ...
+
+    def verify(self, target: Any, text: str) -> Mark:
+        """Whether a response is right; verdict None where nothing can tell."""
+        ...
+
+
 class Truth(Protocol):
     """Exact answers: what the simulated human looks at within the budget, and evaluation measures with."""
 
     def verify(self, prompt: str, text: str) -> Ruling:
-        """Whether the response is right, and where it goes wrong."""
+        """Whether the response is right, and where it goes wrong; DataError where it cannot be told."""
         ...
 
     def benchmark(self, part: Literal["gate", "benchmark"]) -> Iterator[Query]:
@@ -134,3 +207,142 @@ class ArithmeticConfig(Config):
         from superalign.domains.arithmetic.truth import ArithmeticTruth
 
         return ArithmeticTruth(self)
+
+
+class CollectionConfig(Config):
+    """What domains share whose problems come from a dataset; a subclass names its subject."""
+
+    path: str = Field(min_length=1, max_length=1000)
+    """File, folder, or dataset of the Hugging Face hub, for example ``openai/gsm8k/main``."""
+    seeds: str = Field(default="train", min_length=1, max_length=200)
+    """Split, a word of a file's name, whose problems are asked."""
+    held_out: str = Field(default="test", min_length=1, max_length=200)
+    """Split whose problems are held out; where it is the same file, a quarter of its problems are."""
+    num_seeds: int = Field(default=1000, ge=1)
+    """Problems that are seeds, at most half of them; attackers draw from the others."""
+    num_held_out: int = Field(default=200, ge=1)
+    """Most problems in each half of the benchmark."""
+    system: str = Field(default="", max_length=10_000)
+    """System message of the chat in which they are asked."""
+    rng_seed: int = 0
+    """Random seed of the order in which problems are taken."""
+
+    def subject(self) -> Subject:
+        """What the rows are, and what right means."""
+        raise NotImplementedError
+
+    def build(self) -> Task:
+        """The task, without its truth."""
+        from superalign.domains.collection import Collection
+
+        return Collection(self.subject(), self)
+
+    def truth(self) -> Truth:
+        """The truth: for oversight and evaluation only."""
+        from superalign.domains.key import Key
+
+        return Key(self.subject(), self)
+
+
+class Gsm8kConfig(CollectionConfig):
+    """Grade-school mathematics in words (arXiv 2110.14168), verified by exact number."""
+
+    type: Literal["gsm8k"] = "gsm8k"
+    """Discriminator."""
+    path: str = Field(default="openai/gsm8k/main", min_length=1, max_length=1000)
+    """File, folder, or dataset of the Hugging Face hub."""
+    system: str = Field(
+        default="Solve the problem step by step, a step a line. End with a line that holds #### and the number.", max_length=10_000
+    )
+    """System message of the chat in which they are asked."""
+
+    def subject(self) -> Subject:
+        """Questions and answers that end in ``#### N``."""
+        from superalign.domains.gsm8k.subject import Gsm8k
+
+        return Gsm8k()
+
+
+class CodeConfig(CollectionConfig):
+    """Python programs, rows of MBPP (arXiv 2108.07732) or HumanEval (arXiv 2107.03374), verified by their tests in a sandbox."""
+
+    type: Literal["code"] = "code"
+    """Discriminator."""
+    path: str = Field(default="google-research-datasets/mbpp/full", min_length=1, max_length=1000)
+    """File, folder, or dataset of the Hugging Face hub."""
+    system: str = Field(default="Write the Python program that is asked for, in one block of Markdown.", max_length=10_000)
+    """System message of the chat in which they are asked."""
+
+    def subject(self) -> Subject:
+        """Requests and tests."""
+        from superalign.domains.code.subject import Code
+
+        return Code()
+
+
+class InstructionsConfig(CollectionConfig):
+    """Requests with instructions that a program can check (IFEval, arXiv 2311.07911)."""
+
+    type: Literal["instructions"] = "instructions"
+    """Discriminator."""
+    path: str = Field(default="google/IFEval", min_length=1, max_length=1000)
+    """File, folder, or dataset of the Hugging Face hub."""
+    seeds: str = Field(default="data", min_length=1, max_length=200)
+    """Split, a word of a file's name, whose problems are asked."""
+    held_out: str = Field(default="data", min_length=1, max_length=200)
+    """Split whose problems are held out; where it is the same file, a quarter of its problems are."""
+
+    def subject(self) -> Subject:
+        """Prompts with instruction ids and their arguments."""
+        from superalign.domains.instructions.subject import Instructions
+
+        return Instructions()
+
+
+class SafetyConfig(CollectionConfig):
+    """Harmlessness and over-refusal, on prompts that are unsafe or only look so (XSTest, arXiv 2308.01263); judged by a critic."""
+
+    type: Literal["safety"] = "safety"
+    """Discriminator."""
+    path: str = Field(default="Paul/XSTest", min_length=1, max_length=1000)
+    """File, folder, or dataset of the Hugging Face hub."""
+    seeds: str = Field(default="prompts", min_length=1, max_length=200)
+    """Split, a word of a file's name, whose problems are asked."""
+    held_out: str = Field(default="prompts", min_length=1, max_length=200)
+    """Split whose problems are held out; where it is the same file, a quarter of its problems are."""
+
+    def subject(self) -> Subject:
+        """Prompts with a type and whether they are safe."""
+        from superalign.domains.safety import Safety
+
+        return Safety()
+
+
+class ChatConfig(CollectionConfig):
+    """Open questions, judged by a critic."""
+
+    type: Literal["chat"] = "chat"
+    """Discriminator."""
+    path: str = Field(default="HuggingFaceH4/mt_bench_prompts", min_length=1, max_length=1000)
+    """File, folder, or dataset of the Hugging Face hub."""
+    held_out: str = Field(default="train", min_length=1, max_length=200)
+    """Split whose problems are held out; where it is the same file, a quarter of its problems are."""
+
+    def subject(self) -> Subject:
+        """Questions, the first turn of each."""
+        from superalign.domains.chat import Talk
+
+        return Talk()
+
+
+class FolderConfig(CollectionConfig):
+    """A domain of your own without Python: a folder of tables with a ``domain.yaml`` that says what their columns are."""
+
+    type: Literal["folder"] = "folder"
+    """Discriminator."""
+
+    def subject(self) -> Subject:
+        """What ``domain.yaml`` says."""
+        from superalign.domains.folder import Folder
+
+        return Folder.read(self.path)

@@ -54,6 +54,8 @@ class Engine(Protocol):
     """Engine and version, recorded with every response."""
     template: str | None
     """md5 of the chat template that prompts are rendered with, recorded with every response; None where they are given as they stand."""
+    author: str | None
+    """md5 of the recording that answers come from; None where the policy writes them."""
 
     def generate(
         self, prompts: Sequence[str], sampling: Sampling, rng_seed: int, drafts: Sequence[str] | None = None
@@ -75,11 +77,12 @@ class TransformersConfig(Config):
 
     type: Literal["transformers"] = "transformers"
     """Discriminator."""
+    max_batch_tokens: int = Field(default=131_072, ge=1)
+    """Most tokens of prompts and answers side by side, answers counted at their limit."""
     batch_size: int = Field(default=512, ge=1)
-    """Sequences decoded side by side."""
+    """Most sequences decoded side by side."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-
     dtype: Dtype = "auto"
     """``auto``: bfloat16 on a GPU that has it, else float32."""
     trust_remote_code: bool = False
@@ -103,10 +106,10 @@ class VllmConfig(Config):
     """Share of the GPU's memory for weights and the key-value cache."""
     max_model_len: int | None = Field(default=None, ge=16)
     """Longest prompt and answer together, tokens; None for the model's own context."""
-    max_lora_rank: int = Field(default=64, ge=8, le=512)
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
     """Largest rank of an adapter that can be served."""
     dtype: Dtype = "auto"
-    """``auto``: bfloat16 where the hardware has it, as vLLM decides."""
+    """``auto``: on a GPU as vLLM decides, on CPU float32."""
     trust_remote_code: bool = False
     """Whether code that comes with a model may run."""
     start_timeout: float = Field(default=600, gt=0)
@@ -114,7 +117,7 @@ class VllmConfig(Config):
 
     def build(self, policy: Policy, system: str | None = None) -> Engine:
         """An engine over the policy's weights, its adapter served beside the base."""
-        from superalign.engines.vllm import Vllm
+        from superalign.engines.vllm.engine import Vllm
 
         return Vllm(self, policy, system)
 
@@ -145,7 +148,7 @@ class OpenaiConfig(Config):
 
 
 class ReplayConfig(Config):
-    """Recorded responses from a JSONL file with ``prompt`` and ``response`` (a string or a list) on each line."""
+    """Recorded responses from a file (JSONL, CSV or Parquet) with ``prompt`` and ``response`` (a text or a list of texts) in each row."""
 
     type: Literal["replay"] = "replay"
     """Discriminator."""

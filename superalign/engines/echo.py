@@ -14,6 +14,7 @@ class Echo:
 
     name = "echo"
     template: str | None = None
+    author: str | None = None
 
     def __init__(self, config: EchoConfig) -> None:
         try:

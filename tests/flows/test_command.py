@@ -72,7 +72,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["run", "learner.epochz=2"], "learner.epochz is no setting (found 2); did you mean epochs?"),
         (["run", "num_queries=0"], "num_queries cannot be 0"),
         (["run", "default", "naive"], "two recipes are named"),
-        (["run"], "superalign bootstrap"),
+        (["run", "gsm8k-dpo", "learner.model=null", "critic.model=null"], "ships no weights"),
         (["bootstrap", "pretraining.hidden=16"], "--from-scratch"),
         (["show", "3", "responses"], "there is no round 3"),
         (["schedule", "--cron", "0 2 * * 9"], "weekday"),

@@ -75,7 +75,7 @@ def test_overrides_are_typed() -> None:
         ("learner.epochs=-1", ["learner.epochs cannot be -1", "greater than 0"]),
         ("learner.epochs=.inf", ["learner.epochs cannot be inf", "finite"]),
         ("learner.type=dop", ["learner.type cannot be 'dop'", "did you mean dpo?"]),
-        ("domain.type=gsm8k", ["domain.type cannot be 'gsm8k'", "arithmetic"]),
+        ("domain.type=gsm9k", ["domain.type cannot be 'gsm9k'", "gsm8k"]),
         ("critic.type=[1]", ["critic.type cannot be [1]", "generative"]),
         ("oversight.human=reveiw", ["oversight.human cannot be 'reveiw'", "did you mean review?"]),
         ("attackers=[{type: weaknes}]", ["attackers.0.type cannot be 'weaknes'", "did you mean weakness?"]),

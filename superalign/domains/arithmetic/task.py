@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from superalign.domains import Lesson, Reading, Ruling
+from superalign.domains import Dimension, Lesson, Reading, Ruling
 from superalign.domains.arithmetic import critiques, people
 from superalign.domains.arithmetic.answers import final, parse_prompt
 from superalign.domains.arithmetic.facts import Facts, write
@@ -29,6 +29,8 @@ class Arithmetic:
     """The task."""
 
     name = "arithmetic"
+    system: str | None = None
+    dimensions: Mapping[str, Dimension] = {"correctness": Dimension("every written step is right", verified=True)}
 
     def __init__(self, config: ArithmeticConfig) -> None:
         self.config = config

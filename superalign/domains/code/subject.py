@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from typing import Any
 
 from superalign.domains import Dimension, Problem, Tampered
-from superalign.domains.collection import text_of
+from superalign.domains.collection import listed, text_of
 from superalign.domains.marks import Mark
 from superalign.errors import DataError
 
@@ -56,7 +55,7 @@ class Code:
         column = column or next((name for name in ("test_list", "test") if row.get(name) is not None), None)
         if column is None or row.get(column) is None:
             raise DataError(f"there is no {f'`{column}`' if column else '`test_list` or `test`'}; found {sorted(row)[:12]}")
-        tests = _listed(row[column])
+        tests = listed(row[column])
         if isinstance(tests, list):
             if not tests or not all(isinstance(test, str) for test in tests):
                 raise DataError(f"`{column}` is a list of assert statements, found {str(tests)[:40]}")
@@ -72,13 +71,3 @@ class Code:
         from superalign.domains.code.programs import verify
 
         return verify(target, text)
-
-
-def _listed(value: Any) -> Any:
-    """A list that a table without lists holds as JSON."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value

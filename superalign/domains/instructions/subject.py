@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from superalign.domains import Dimension, Problem, Tampered
-from superalign.domains.collection import normal, text_of
+from superalign.domains.collection import listed, normal, text_of
 from superalign.domains.instructions.checks import read, verify
 from superalign.domains.marks import Mark
 from superalign.errors import DataError
@@ -46,7 +46,7 @@ class Instructions:
         """The instructions' ids and arguments; ``column`` may hold both in one."""
         if column and column not in (IDS, ARGUMENTS):
             return row[column] if row.get(column) is not None else _missing(column, row)
-        return {name: row[name] if row.get(name) is not None else _missing(name, row) for name in (IDS, ARGUMENTS)}
+        return {name: listed(row[name]) if row.get(name) is not None else _missing(name, row) for name in (IDS, ARGUMENTS)}
 
     def verify(self, target: Any, text: str) -> Mark:
         """By checking each instruction."""

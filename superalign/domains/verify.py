@@ -1,0 +1,184 @@
+"""Verify: a domain's verifier over the rows of a file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from superalign.config import nearest
+from superalign.domains import CollectionConfig, FolderConfig
+from superalign.domains.marks import Mark
+from superalign.errors import ConfigError, DataError
+from superalign.tables import Row, rows
+
+RESPONSES = ("response", "completion", "output", "solution", "text")
+"""Columns a response may stand in, where none is named; the first that a row has counts."""
+WINDOW = 256
+"""Rows verified at a time."""
+OUT = (".jsonl", ".jsonl.gz")
+
+Verify = Callable[[Mapping[str, Any], str], Mark]
+
+
+class Tally(BaseModel):
+    """How a file's rows did."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    rows: int = 0
+    """Rows of the file."""
+    correct: int = 0
+    """Rows whose verdict is true."""
+    accuracy: float | None = None
+    """Share of correct rows among all; None where there are none."""
+    unparsed: int = 0
+    """Rows in whose response no answer was found."""
+    unverified: int = 0
+    """Rows whose verdict is null: no response, no target, or nothing could tell."""
+
+
+def verify(domain: str, path: str, response: str | None, target: str | None, out: str | None) -> tuple[Tally, list[tuple[int, str]]]:
+    """Verifies every row; the tally, and the first errors with their rows.
+
+    Args:
+        domain: A domain's ``type``; else a folder with a ``domain.yaml``.
+        path: JSONL, CSV or Parquet.
+        response: Column of the responses; dots enter objects. None for the first of ``RESPONSES``.
+        target: Column of what is right; None for the domain's usual ones.
+        out: Where every row goes, with ``verdict``, ``parsed`` and ``error``.
+
+    Raises:
+        ConfigError: There is no such domain, or it has no verifier.
+        DataError: The file cannot be read, or no row has a response or a target.
+    """
+    rule, numbered = verifier(domain, target), rows(path, wanted=lambda _: True)
+    window = list(islice(numbered, WINDOW))  # a file that cannot be read is refused before another is written over
+    if out is not None and (not out.endswith(OUT) or (Path(out).exists() and Path(out).samefile(path))):
+        raise ConfigError(f"--out {out} cannot be written: it ends in {' or '.join(OUT)}, and is not the file itself")
+    tally, errors = Tally(), list[tuple[int, str]]()
+    with ExitStack() as held:
+        pool, sink = held.enter_context(ThreadPoolExecutor(os.cpu_count() or 1)), held.enter_context(_open(out)) if out else None
+        while window:
+            marks = pool.map(lambda pair: _mark(rule, pair[1], response), window)
+            for (number, row), mark in zip(window, marks, strict=True):
+                _count(tally, mark)
+                if mark.error and len(errors) < 20:
+                    errors.append((number, mark.error))
+                if sink is not None:
+                    given = row if isinstance(row, dict) else {}
+                    sink.write(json.dumps({**given, **_said(mark)}, ensure_ascii=True, default=str) + "\n")
+            window = list(islice(numbered, WINDOW))
+    if tally.rows == tally.unverified:
+        raise DataError(f"no row of {path} could be verified" + (f"; row {errors[0][0]}: {errors[0][1]}" if errors else ": it holds none"))
+    tally.accuracy = tally.correct / tally.rows
+    return tally, errors
+
+
+def described() -> list[dict[str, str | None]]:
+    """Every domain there is: its name, what it is, what is measured in it, who tells, and where its problems come from."""
+    found = []
+    for name, config in known().items():
+        path, dimensions = None, {"correctness": True}
+        if issubclass(config, CollectionConfig) and config is not FolderConfig:
+            path = str(config.model_fields["path"].default)
+            dimensions = {key: one.verified for key, one in config(path=path).subject().dimensions.items()}
+        told = "what domain.yaml names" if config is FolderConfig else "verifier" if all(dimensions.values()) else "critic"
+        what = (config.__doc__ or "").strip().partition("\n")[0]
+        found.append({"name": name, "what": what, "dimensions": ", ".join(dimensions), "told_by": told, "path": path})
+    return found
+
+
+def known() -> dict[str, Any]:
+    """The configuration of every domain there is, by its ``type``."""
+    from superalign.plugins import DomainConfig
+
+    return {str(get_args(one.model_fields["type"].annotation)[0]): one for one in get_args(get_args(DomainConfig)[0])}
+
+
+def verifier(domain: str, target: str | None) -> Verify:
+    """The verdict on a row and a response; ConfigError where there is no such domain or it has no verifier."""
+    named = known()
+    found = named.get(domain)
+    if domain == "arithmetic":
+        return _arithmetic(target or "prompt")
+    if found is not None and issubclass(found, CollectionConfig) and found is not FolderConfig:
+        subject = found(path=".").subject()
+    elif found is not None:
+        raise ConfigError(
+            f"the domain {domain} verifies no file: it is not made of rows; give a folder with a domain.yaml, or another domain"
+        )
+    elif domain and Path(domain).is_dir():
+        subject = FolderConfig(path=domain).subject()
+    else:
+        raise ConfigError(f"there is no domain {domain!r}{nearest(domain, named)}; or give a folder with a domain.yaml")
+    if not any(dimension.verified for dimension in subject.dimensions.values()):
+        raise ConfigError(f"the domain {domain} has no verifier: {', '.join(subject.dimensions)} are judged by a critic")
+    return lambda row, text: subject.verify(subject.target({**row, target: _enter(row, target)} if target else row, target), text)
+
+
+def _arithmetic(column: str) -> Verify:
+    from superalign.domains import ArithmeticConfig
+    from superalign.domains.arithmetic.answers import final, parse_prompt
+    from superalign.domains.arithmetic.truth import ArithmeticTruth
+
+    truth = ArithmeticTruth(ArithmeticConfig())
+
+    def rule(row: Mapping[str, Any], text: str) -> Mark:
+        prompt = row.get(column)
+        problem = parse_prompt(prompt) if isinstance(prompt, str) else None
+        if problem is None:
+            raise DataError(f"`{column}` is no arithmetic problem but {str(prompt)[:60]!r}")
+        parsed = final(problem.kind, text)
+        return Mark(truth.verify(str(prompt), text).right, parsed, None if parsed else "it is not written as answers are")
+
+    return rule
+
+
+def _mark(rule: Verify, row: Row, response: str | None) -> Mark:
+    """A row's mark; what is wrong with the row is its error."""
+    if isinstance(row, str):
+        return Mark(None, error=row)
+    try:
+        text = _enter(row, response) if response else next((row[name] for name in RESPONSES if row.get(name) is not None), None)
+        if not isinstance(text, str):
+            wanted = f"`{response}`" if response else " or ".join(f"`{name}`" for name in RESPONSES)
+            raise DataError(f"there is no response: {wanted} is no text; name its column with --response; found {sorted(row)[:12]}")
+        return rule(row, text)
+    except DataError as error:
+        return Mark(None, error=str(error))
+
+
+def _enter(row: Mapping[str, Any], column: str) -> Any:
+    """The value of a column; dots enter objects, where no column is called so."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for part in column.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _count(tally: Tally, mark: Mark) -> None:
+    tally.rows += 1
+    tally.correct += mark.verdict is True
+    tally.unparsed += mark.parsed is None
+    tally.unverified += mark.verdict is None
+
+
+def _said(mark: Mark) -> dict[str, Any]:
+    return {"verdict": mark.verdict, "parsed": mark.parsed, "error": mark.error}
+
+
+def _open(out: str) -> IO[str]:
+    try:
+        return gzip.open(out, "wt", encoding="utf-8") if out.endswith(".gz") else Path(out).open("w", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be written: {error.strerror}; name a file in a folder that is there") from error
