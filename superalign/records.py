@@ -72,7 +72,7 @@ class Response(Record):
     template: str | None = None
     """md5 of the chat template the query was rendered with; None where it was given as it stands."""
     sampling: str = ""
-    """Temperature, nucleus and token limit it was sampled with."""
+    """Temperature, nucleus and token limit it was sampled with; empty for a recording, which does not say."""
 
 
 class Critique(Record):

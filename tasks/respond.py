@@ -48,5 +48,5 @@ def response(query: Query, sample: int, completion: Completion, author: str, eng
         policy=author,
         engine=engine.name,
         template=engine.template,
-        sampling=f"temperature={sampling.temperature:g} top_p={sampling.top_p:g} max_tokens={sampling.max_tokens}",
+        sampling="" if engine.author else f"temperature={sampling.temperature:g} top_p={sampling.top_p:g} max_tokens={sampling.max_tokens}",
     )

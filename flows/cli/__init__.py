@@ -51,7 +51,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def anchored(options: Namespace) -> Namespace:
     """The options with the files a person named as they are seen from where the person is, not from the workspace."""
-    for name in ("file", "against", "html", "out", "into", "subject"):
+    beside = ("out", "into") if options.workspace != "." else ()
+    for name in ("file", "against", "html", "subject", *beside):
         if (path := getattr(options, name, None)) and (name != "subject" or options.action in ("export", "import")):
             setattr(options, name, str(Path(path).absolute()))
     if hasattr(options, "baseline"):

@@ -9,8 +9,10 @@ from flows.plan import discard, left, plan, settled
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.digest import package_digest
+from superalign.domains import ArithmeticConfig, Gsm8kConfig
 from superalign.errors import ArtifactError, ConfigError, DataError
 from superalign.journal import Campaign, Change, RoundRecord
+from superalign.learners import SftConfig
 from superalign.recipe import CampaignConfig, RoundConfig
 from superalign.records import Query
 
@@ -37,12 +39,20 @@ def asked(rounds: int = 1, config: RoundConfig = CONFIG, number: int | None = No
     return CampaignConfig(round=config, rounds=rounds, number=number)
 
 
-def test_nothing_begins_before_the_bootstrap(workspace: Path) -> None:
-    with pytest.raises(ConfigError, match="superalign bootstrap"):
-        plan(asked())
+def test_without_a_base_round_one_comes_first_once_there_can_be_a_base(workspace: Path) -> None:
+    assert plan(asked()).first == 1
     record(0, "running")
-    with pytest.raises(ConfigError, match="superalign bootstrap"):
-        plan(asked())
+    assert plan(asked(2)).first == 1
+    with pytest.raises(ConfigError, match="gsm8k ships no weights"):
+        plan(CampaignConfig(round=RoundConfig(domain=Gsm8kConfig())))
+
+
+def test_a_workspace_goes_on_with_the_domain_and_the_models_it_began_with(workspace: Path) -> None:
+    record(0)
+    with pytest.raises(ConfigError, match=r"other problems: scale was .*--workspace"):
+        plan(CampaignConfig(round=RoundConfig(domain=ArithmeticConfig(scale=0.5))))
+    with pytest.raises(ConfigError, match=r"other models: critic was None, now 'm', learner was None, now 'm'"):
+        plan(CampaignConfig(round=RoundConfig(learner=SftConfig(model="m"))))
 
 
 def test_numbers_are_never_used_twice(workspace: Path) -> None:
