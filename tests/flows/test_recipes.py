@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from superalign.artifacts import Artifact
+from superalign.artifacts import Artifact, md5_of
 from superalign.critics.training import lessons
 from superalign.domains import Gsm8kConfig
 from superalign.learners import SftConfig
 from superalign.models import blank
 from superalign.policy import Policy
 from superalign.records import Example
+from superalign.tables import rows
 from tests.conftest import DATA
 from tests.flows.conftest import Toy
 
@@ -59,8 +63,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     taught = [row.model_copy(update={"chosen": row.chosen.splitlines()[-1]}) for row in said]
     start = Policy.store("learner", blank(folder / "blank", [row.prompt + row.chosen for row in (*shown, *taught)], 0))
     config = SftConfig(learning_rate=1e-2, epochs=4, batch_size=8, warmup_steps=5)
-    for role, rows in (("learner", shown), ("critic", taught)):
-        data = Artifact.write(f"{role}.parquet", Example, {row.id: row for row in rows}.values())
+    for role, examples in (("learner", shown), ("critic", taught)):
+        data = Artifact.write(f"{role}.parquet", Example, {row.id: row for row in examples}.values())
         policy, _ = config.build().learn(start, data, folder / f"work-{role}", 0, "")
         Path(policy.path).rename(folder / role)
     os.chdir(here)
@@ -78,10 +82,60 @@ def test_a_recipe_for_real_models_runs_whole_on_small_ones(recipe: str, models: 
     base, made = toy.json("rounds")["rounds"]
     assert (base["status"], made["status"]) == ("finished", "finished"), done.stderr
     assert list(made["seconds"]["stages"]) == STAGES
-    rows = pq.read_table(toy.folder / made["artifacts"]["respond"]["path"]).to_pylist()
-    assert {(row["engine"].split()[0], row["template"] is not None) for row in rows} == {("transformers", True)}
-    assert {row["sampling"] for row in rows} == {"temperature=%s top_p=1 max_tokens=24" % ("0.9" if recipe == "chat" else "0.8")}
+    answers = pq.read_table(toy.folder / made["artifacts"]["respond"]["path"]).to_pylist()
+    assert {(row["engine"].split()[0], row["template"] is not None) for row in answers} == {("transformers", True)}
+    assert {row["sampling"] for row in answers} == {"temperature=%s top_p=1 max_tokens=24" % ("0.9" if recipe == "chat" else "0.8")}
     before, after = (toy.record(1)["policies"][name] for name in ("learner", "learner_after"))
     assert before["md5"] != after["md5"]
     held = {path.name for path in (toy.folder / before["path"]).iterdir()}
     assert held == {"base.json"}
+
+
+def test_recorded_answers_of_three_real_models_go_through_a_whole_round_with_their_lineage(tmp_path: Path, server: str) -> None:
+    toy = Toy(tmp_path / "work", server)
+    toy.folder.mkdir()
+    recorded = record(toy.folder / "outputs.jsonl")
+    words = [
+        "num_queries=1300",
+        "domain.num_held_out=20",
+        "evaluation.num_attacks=10",
+        "evaluation.max_tokens=16",
+        "evaluation.num_samples=2",
+    ]
+    given = [f"domain.path={DATA}/gsm8k", f"engine.path={recorded}", "sampling.max_tokens=16", *words]
+    done = toy.call("run", "gsm8k-replay", *given, "--json")
+    assert done.returncode in (0, 3), done.stderr
+    _, made = toy.json("rounds")["rounds"]
+    assert (made["status"], list(made["seconds"]["stages"])) == ("finished", STAGES)
+    responses = pq.read_table(toy.folder / made["artifacts"]["respond"]["path"]).to_pylist()
+    author = md5_of(toy.folder / "outputs.jsonl")
+    assert {(row["policy"], row["engine"], row["sampling"]) for row in responses} == {(author, f"replay {author}", "")}
+    assert {sample: sum(row["sample"] == sample for row in responses) for sample in range(3)} == dict.fromkeys(
+        range(3), len(responses) // 3
+    )
+    labels = pq.read_table(toy.folder / made["artifacts"]["oversee"]["path"]).to_pylist()
+    assert {label["verdict"] for label in labels} == {True, False}
+    examples = pq.read_table(toy.folder / made["artifacts"]["validate"]["path"]).to_pylist()
+    pair = next(row for row in examples if row["rejected"] is not None)
+    traced = toy.json("show", "1", "preferences", "--id", pair["id"], "--trace")
+    assert pair["chosen_response"] in str(traced)
+    line = toy.json("lineage", "learner/2")["line"]
+    assert line[0]["artifacts"]["respond"] == made["artifacts"]["respond"]["md5"]
+
+
+def record(path: Path) -> Path:
+    """The public recordings of three models on GSM8K's test questions, one row a question."""
+    folder = DATA / "zeroeval_outputs"
+    models = ("gsm.gemma-2-2b-it", "gsm.Qwen2-7B-Instruct", "gsm.gemma-2-27b-it@together")
+    said = [{row["id"]: row["output"] for row in read(folder / f"{name}.jsonl.gz")} for name in models]
+    made = (
+        {"prompt": row["problem"], "response": [answers[row["id"]] for answers in said]} for row in read(folder / "gsm.problems.jsonl.gz")
+    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return path
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    for _, row in rows(str(path)):
+        assert isinstance(row, dict)
+        yield row

@@ -18,7 +18,7 @@ from superalign.domains.arithmetic.model import blank
 from superalign.engines import Completion, Sampling, TransformersConfig
 from superalign.engines.transformers import Transformers
 from superalign.errors import DataError, EngineError, PolicyError, TrainingError
-from superalign.learners import DpoConfig, SftConfig, training
+from superalign.learners import DpoConfig, SftConfig, batches, training
 from superalign.models import load
 from superalign.policy import Policy
 from superalign.pretraining import PretrainingConfig, pretrain
@@ -200,7 +200,7 @@ def test_dpo_without_a_rejected_answer_is_refused(tiny: Policy) -> None:
 
 
 def test_a_row_is_shown_as_often_as_its_weight_and_every_epoch_shows_all() -> None:
-    order = training.arrange([3, 1, 2, 9, 9, 1, 4], batch_size=2, epochs=3, rng_seed=0)
+    order = batches.arrange([3, 1, 2, 9, 9, 1, 4], batch_size=2, epochs=3, rng_seed=0)
     assert sorted(order) == sorted(list(range(7)) * 3)
 
 

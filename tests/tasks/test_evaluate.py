@@ -1,0 +1,86 @@
+"""Laws of the marking: a verifier's ruling where there is one, else the base critic's, whatever became of the critic since."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from superalign.artifacts import Artifact
+from superalign.critics import GenerativeConfig
+from superalign.domains import ChatConfig, Gsm8kConfig
+from superalign.engines import EchoConfig, Sampling
+from superalign.evaluation import EvaluationConfig
+from superalign.plugins import DomainConfig
+from superalign.policy import Policy
+from superalign.records import Critique, Outcome, Query, Record, Response
+from tasks.evaluate import evaluate
+
+SCRIPT = ((r"(?s)<answer>.*good.*</answer>", "Verdict: right"), ("<answer>", "Verdict: wrong"), ("7", "good #### 7"), ("", "bad"))
+ENGINE = EchoConfig(script=SCRIPT)
+"""As learner it answers questions with a 7 well; as critic it likes what is good."""
+
+
+def policy(name: str) -> Policy:
+    folder = Path(name)
+    folder.mkdir()
+    (folder / "model.safetensors").write_text(name)
+    return Policy.store("learner", folder)
+
+
+def outcomes(domain: DomainConfig) -> list[Outcome]:
+    truth = domain.truth()
+    benchmark = {part: Artifact.write(f"{part}.parquet", Query, truth.benchmark(part)) for part in ("gate", "benchmark")}
+    kinds: dict[str, type[Record]] = {"queries": Query, "responses": Response, "critiques": Critique}
+    nothing = {name: Artifact.write(f"{name}.parquet", kind, ()) for name, kind in kinds.items()}
+    artifact = evaluate.fn(
+        evaluation=EvaluationConfig(num_samples=2),
+        sampling=Sampling(),
+        engine=ENGINE,
+        critic=GenerativeConfig(),
+        domain=domain,
+        benchmark=benchmark,
+        before=policy("one"),
+        after=policy("two"),
+        judge_before=policy("three"),
+        judge_after=policy("four"),
+        judge_base=policy("five"),
+        known=None,
+        rng_seed=0,
+        folder=".",
+        **nothing,
+    )
+    return list(artifact.records(Outcome))
+
+
+def asked() -> dict[str, str]:
+    """The held-out prompts by the ids of their queries."""
+    return {row.id: row.prompt for part in ("gate", "benchmark") for row in Artifact.open(f"{part}.parquet", Query).records(Query)}
+
+
+def write(*rows: dict[str, str]) -> None:
+    Path("asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_where_nothing_verifies_the_base_critic_marks_and_no_critic_is_measured(workspace: Path) -> None:
+    write(*({"prompt": f"tell me of {number}"} for number in range(60, 100)))
+    found, prompts = outcomes(ChatConfig(path="asked.jsonl", seeds="asked", held_out="asked")), asked()
+    assert {(row.part, row.moment) for row in found} == {(part, moment) for part in ("gate", "benchmark") for moment in ("before", "after")}
+    assert {row.greedy for row in found} == {True, False}
+    for row in found:
+        assert row.greedy == ("7" in prompts[row.query])
+        assert row.correct == (row.samples if row.greedy else 0)
+
+
+def test_where_a_verifier_tells_it_marks_and_the_critics_are_held_against_it(workspace: Path) -> None:
+    write(*({"question": f"what is {number} of {number % 9}?", "answer": f"#### {number % 9}"} for number in range(200)))
+    found, prompts = outcomes(Gsm8kConfig(path="asked.jsonl", seeds="asked", held_out="asked")), asked()
+    right = {name: "7" in prompt and prompt.endswith(" 7?") for name, prompt in prompts.items()}
+    assert set(right.values()) == {True, False}
+    for row in found:
+        if row.part != "critic":
+            assert row.greedy == right[row.query]
+    critics = [row for row in found if row.part == "critic"]
+    assert {row.moment for row in critics} == {"before", "after"}
+    for row in critics:
+        assert (row.correct, row.score) == (right[row.query], float("7" in prompts[row.query]))
+        assert row.found is None, "an exact number tells no step"
