@@ -3,6 +3,7 @@
 .NOTPARALLEL:
 SHELL := /bin/bash
 BIN := .venv/bin
+WORKERS := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 4 ? 4 : n)))
 
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -29,8 +30,8 @@ round: setup ## Bootstraps this folder if need be, runs one round, says what hap
 		'$(BIN)/superalign up                  Prefect and MLflow in the browser' \
 		'$(BIN)/superalign run --rounds 3      more rounds'
 
-test: setup ## Runs the tests, on two processes of a thread each
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+test: setup ## Runs the tests, on a process of one thread a core, four at most
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 static: formatted lint contracts types
 

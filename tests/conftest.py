@@ -15,6 +15,7 @@ os.environ.update(
     GX_ANALYTICS_ENABLED="false",
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_OFFLINE="1",
+    VLLM_CPU_KVCACHE_SPACE="1",
 )
 
 pytest_plugins = ["tests.ledgers"]

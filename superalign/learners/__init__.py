@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from superalign.artifacts import Artifact
 from superalign.config import Config
+from superalign.models import Dtype
 from superalign.policy import Policy
 from superalign.records import Step
 
@@ -24,6 +25,34 @@ class Learner(Protocol):
         ...
 
 
+class LoraConfig(Config):
+    """A low-rank adapter over weights that stay as they are and are not copied."""
+
+    rank: int = Field(default=16, ge=1, le=512)
+    """Rank of each update."""
+    alpha: int = Field(default=32, ge=1)
+    """Scale of the update, divided by the rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of an adapter's inputs dropped while training."""
+    target_modules: str | tuple[str, ...] = "all-linear"
+    """Names of the layers that get an update, or ``all-linear``."""
+    quantize: Literal["4bit"] | None = None
+    """``4bit``: the base is held in 4 bits while training (NVIDIA GPU and bitsandbytes only)."""
+
+
+class LaunchConfig(Config):
+    """Training over several processes of one machine, through `accelerate launch`."""
+
+    strategy: Literal["ddp", "fsdp2", "deepspeed"] = "ddp"
+    """``ddp`` copies the model to each process, ``fsdp2`` and ``deepspeed`` share it out."""
+    num_processes: int = Field(default=1, ge=1, le=64)
+    """Processes, one a GPU."""
+    zero_stage: Literal[1, 2, 3] = 2
+    """What DeepSpeed shares out: optimizer states; gradients too; weights too."""
+    offload: bool = False
+    """Whether FSDP2 or DeepSpeed keeps what is not in use in the machine's memory."""
+
+
 class TrainingConfig(Config):
     """What the learners share."""
 
@@ -37,10 +66,38 @@ class TrainingConfig(Config):
     """Passes over the data."""
     batch_size: int = Field(default=32, ge=1)
     """Examples an optimizer step."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Examples a process reads at once, a divisor of its share of ``batch_size``; None for all on a GPU, halved where its memory runs out,
+    and for some thousand tokens on a CPU."""
     warmup_steps: int = Field(default=20, ge=0)
     """Optimizer steps of linear warm-up."""
     save_steps: int = Field(default=50, ge=1)
     """Optimizer steps between checkpoints."""
+    dtype: Dtype = "auto"
+    """What is multiplied in: ``auto`` is bfloat16 on a GPU that has it, else float32. Weights that are trained stay in float32."""
+    gradient_checkpointing: bool = False
+    """Whether activations are computed twice instead of kept: less memory, a third more time."""
+    lora: LoraConfig | None = None
+    """Trains an adapter; None trains the whole weights."""
+    launch: LaunchConfig | None = None
+    """Trains in processes of its own; None trains in this one, or in one of its own where there is a GPU."""
+    trust_remote_code: bool = False
+    """Whether code that comes with a model may run."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        processes = self.launch.num_processes if self.launch else 1
+        if self.batch_size % processes:
+            raise ValueError(f"batch_size={self.batch_size} cannot be shared by launch.num_processes={processes}; make it a multiple")
+        if self.batch_size // processes % (self.micro_batch_size or 1):
+            share = self.batch_size // processes
+            raise ValueError(f"micro_batch_size={self.micro_batch_size} is no divisor of the {share} examples of a process; give one")
+        return self
+
+    @property
+    def micro_batch(self) -> int:
+        """Examples a process reads at once."""
+        return self.micro_batch_size or self.batch_size // (self.launch.num_processes if self.launch else 1)
 
 
 class SftConfig(TrainingConfig):

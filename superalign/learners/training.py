@@ -1,22 +1,25 @@
-"""What the learners share: weights in, TRL's trainer with checkpoints it resumes from, weights out."""
+"""What the learners share: TRL's trainer with checkpoints it resumes from, and the examples it is given."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
-import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets  # type: ignore[import-untyped]
+import torch
 import transformers
+from accelerate import PartialState  # type: ignore[import-untyped]
 from transformers import TrainerCallback
 
 from superalign.artifacts import Artifact, md5_of
-from superalign.errors import TrainingError
-from superalign.models import load
+from superalign.chat import Chat
+from superalign.errors import DataError, TrainingError
+from superalign.learners.weights import keep
 from superalign.policy import Policy, Role
 from superalign.records import Example, Step
 
@@ -26,8 +29,9 @@ if TYPE_CHECKING:
 SEAL = "sealed.json"
 """Written last into a checkpoint, with the md5 of each of its files: a checkpoint without it is half a checkpoint."""
 LOG_STEPS = 10
-POOL = 8
-"""Batches among which rows are sorted by length."""
+CPU_TOKENS = 4096
+"""Tokens read at once on a CPU, whose memory their logits would fill otherwise."""
+LOG = logging.getLogger("superalign")
 
 
 class Guard(TrainerCallback):
@@ -43,9 +47,12 @@ class Guard(TrainerCallback):
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Seals the checkpoint just written."""
+        """Seals the checkpoint just written, once every process has written its part."""
+        PartialState().wait_for_everyone()
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        files = {path.name: md5_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
+        files = {path.relative_to(folder).as_posix(): md5_of(path) for path in sorted(folder.rglob("*")) if path.is_file()}
         temporary = folder / f".{SEAL}.tmp"
         temporary.write_text(json.dumps(files))
         temporary.replace(folder / SEAL)
@@ -56,19 +63,36 @@ def whole_checkpoint(folder: Path) -> str | None:
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for checkpoint in found:
         seal = checkpoint / SEAL
-        if seal.is_file() and all(md5_of(checkpoint / name) == md5 for name, md5 in json.loads(seal.read_text()).items()):
+        if seal.is_file() and all(_is(checkpoint / name, md5) for name, md5 in json.loads(seal.read_text()).items()):
             return str(checkpoint)
         shutil.rmtree(checkpoint)
     return None
 
 
-def arguments(config: TrainingConfig, folder: Path, rng_seed: int) -> dict[str, Any]:
-    """TRL's settings that every learner uses."""
+def _is(path: Path, md5: str) -> bool:
+    return path.is_file() and md5_of(path) == md5
+
+
+def micro_batch(config: TrainingConfig, lengths: Sequence[int]) -> int:
+    """Examples read at once: as many as asked for, else all on a GPU, and on a CPU as many as make ``CPU_TOKENS``."""
+    share = config.micro_batch
+    if config.micro_batch_size or torch.cuda.is_available():
+        return share
+    fits = CPU_TOKENS * len(lengths) // max(1, sum(lengths))
+    return next(size for size in range(max(1, min(share, fits)), 0, -1) if share % size == 0)
+
+
+def arguments(config: TrainingConfig, lengths: Sequence[int], folder: Path, rng_seed: int) -> dict[str, Any]:
+    """TRL's settings that every learner uses; ``lengths`` are those of the rows that the model reads, tokens."""
+    cuda, at_once = torch.cuda.is_available(), micro_batch(config, lengths)
+    half = config.dtype == "bfloat16" or (config.dtype == "auto" and cuda and torch.cuda.is_bf16_supported())
+    processes = config.launch.num_processes if config.launch else 1
     return {
         "output_dir": str(folder),
         "learning_rate": config.learning_rate,
-        "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": config.batch_size,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": config.batch_size // (at_once * processes),
         "lr_scheduler_type": "cosine",
         "warmup_steps": config.warmup_steps,
         "weight_decay": 0.01,
@@ -84,32 +108,35 @@ def arguments(config: TrainingConfig, folder: Path, rng_seed: int) -> dict[str, 
         "data_seed": rng_seed,
         "report_to": "none",
         "disable_tqdm": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "dataloader_pin_memory": False,
+        "bf16": half,
+        "use_cpu": not cuda,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "dataloader_pin_memory": cuda,
+        "router_aux_loss_coef": 0.0,
+        "max_length": None,
     }
 
 
-def run(make: Callable[[], Any], folder: Path, role: Role, phase: str) -> tuple[Path, list[Step]]:
+def run(make: Callable[[], Any], folder: Path, policy: Policy, phase: str) -> tuple[Path, list[Step]]:
     """Trains, from the latest whole checkpoint where there is one; the weights' folder and the logged steps (policy still empty)."""
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     trainer = make()
     trainer.add_callback(Guard())
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    trainer.train(resume_from_checkpoint=whole_checkpoint(folder))
+    with PartialState().main_process_first():
+        begun = whole_checkpoint(folder)
+    trainer.train(resume_from_checkpoint=begun)
     steps = [
-        Step(role=role, phase=phase, step=entry["step"], loss=entry["loss"], policy="")
+        Step(role=policy.role, phase=phase, step=entry["step"], loss=entry["loss"], policy="")
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
-    return save(trainer.model, trainer.processing_class, folder / "weights"), steps
+    return keep(trainer, policy, folder / "weights"), steps
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> Path:
-    """Writes weights and tokenizer to ``folder``; TrainingError where a weight is not finite."""
-    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
-        raise TrainingError("training ended with weights that are not finite; lower learner.learning_rate or look at the data")
+    """Writes whole weights and their tokenizer to ``folder``."""
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -122,25 +149,6 @@ def finish(role: Role, weights: Path, steps: list[Step]) -> tuple[Policy, list[S
     return policy, [step.model_copy(update={"policy": policy.md5}) for step in steps]
 
 
-def arrange(lengths: Sequence[int], batch_size: int, epochs: float, rng_seed: int) -> list[int]:
-    """The rows of all epochs in an order whose consecutive batches hold like lengths, long and short batches mixed.
-
-    Padding costs a third less than at random; batches sorted by length throughout would train worse than either.
-    """
-    rng, total = random.Random(rng_seed), max(1, round(epochs * len(lengths)))
-    stream: list[int] = []
-    while len(stream) < total:
-        stream += rng.sample(range(len(lengths)), len(lengths))
-    ordered: list[int] = []
-    for start in range(0, total, POOL * batch_size):
-        pool = sorted(stream[start : min(total, start + POOL * batch_size)], key=lambda row: lengths[row])
-        batches = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-        last = [batches.pop()] if len(batches[-1]) < batch_size else []
-        rng.shuffle(batches)
-        ordered += [row for batch in (*batches, *last) for row in batch]
-    return ordered
-
-
 def examples(data: Artifact) -> Iterator[Example]:
     """The examples of an artifact, each as often as its weight."""
     for row in data.records(Example):
@@ -148,6 +156,31 @@ def examples(data: Artifact) -> Iterator[Example]:
             yield row
 
 
-def weights(config: TrainingConfig, policy: Policy) -> tuple[Any, Any]:
-    """Tokenizer and model to start from."""
-    return load(policy.verify())
+def encode(tokenizer: Any, system: str | None, rows: Sequence[tuple[str, ...]], limit: int | None) -> list[tuple[list[int], ...]]:
+    """Token ids of prompts and their answers, as engines read and write them; those longer than the model's context are left out, aloud.
+
+    Args:
+        tokenizer: The model's.
+        system: The chat's system message; None where prompts are no chats.
+        rows: A prompt and one answer or more.
+        limit: The model's context, tokens.
+    """
+    chat = Chat(tokenizer, system)
+    ends, end = set(chat.stops()), chat.end
+    columns = [_ids(tokenizer, [chat.prompt(row[0]) for row in rows])]
+    for answers in list(zip(*rows, strict=True))[1:]:
+        columns.append([ids if ids and ids[-1] in ends else [*ids, end] for ids in _ids(tokenizer, answers)])
+    encoded = list(zip(*columns, strict=True))
+    empty = next((row[0] for row, ids in zip(rows, encoded, strict=True) if not ids[0]), None)
+    if empty is not None:
+        raise DataError(f"the prompt {empty!r} has no tokens; give every example some text")
+    fits = [row for row in encoded if not limit or len(row[0]) + max(map(len, row[1:])) <= limit]
+    if encoded and not fits:
+        raise DataError(f"every example is longer than the model's context of {limit} tokens; name a model with a longer one")
+    if len(fits) < len(encoded):
+        LOG.warning("%d examples are longer than the model's context of %s tokens and are left out", len(encoded) - len(fits), limit)
+    return fits
+
+
+def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    return list(tokenizer(list(texts), add_special_tokens=False)["input_ids"]) if texts else []
