@@ -6,6 +6,8 @@ import shutil
 
 from superalign import journal
 from superalign.digest import package_digest
+from superalign.engines import ReplayConfig
+from superalign.engines.replay import peek
 from superalign.errors import ConfigError, DataError
 from superalign.journal import Campaign, RoundRecord
 from superalign.recipe import CampaignConfig, RoundConfig
@@ -17,9 +19,12 @@ def plan(config: CampaignConfig) -> Campaign:
     """The rounds that ``config`` means: those of an unfinished campaign that it asked for before, else new ones.
 
     Raises:
+        DataError: The recording to be played back is none.
         ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, or no model is named.
     """
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
+    if isinstance(config.round.engine, ReplayConfig):
+        peek(config.round.engine.path)
     if not rounds or rounds[0].open:
         config.round.bases  # noqa: B018 - refuses where a model is to be named
         return Campaign(first=1, rounds=config.rounds, config=wanted)

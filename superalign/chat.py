@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from superalign.errors import PolicyError
+from superalign.errors import EngineError, PolicyError
 
 PROBE = "superalign-probe"
 """Stands for an answer when a template is asked how it ends one."""
@@ -41,6 +41,15 @@ class Chat:
         """What the model reads before it answers; PolicyError where the template refuses it."""
         return text if self.system is None else self.render(self.messages(text))
 
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids of what the model reads of each prompt; EngineError where a prompt has none."""
+        texts = [self.prompt(prompt) for prompt in prompts]
+        encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        for prompt, ids in zip(prompts, encoded, strict=True):
+            if not ids:
+                raise EngineError(f"the prompt {prompt[:80]!r} has no tokens; give every query some text")
+        return encoded
+
     def messages(self, text: str) -> list[dict[str, str]]:
         """The conversation so far, as chat messages."""
         system = [{"role": "system", "content": self.system}] if self.system else []
@@ -73,3 +82,20 @@ class Chat:
                 f"the chat template of {self.tokenizer.name_or_path} refuses a conversation of {roles}: {error}; "
                 "set domain.system='' if it knows no system message"
             ) from error
+
+
+def fitting(encoded: Sequence[Sequence[int]], max_tokens: int, limit: int | None) -> list[int]:
+    """Indices of the prompts that leave room for an answer in a context of ``limit`` tokens.
+
+    Raises:
+        EngineError: There are prompts, and none does.
+    """
+    lengths = [len(ids) for ids in encoded]
+    fits = [index for index, length in enumerate(lengths) if limit is None or length + max_tokens <= limit]
+    if lengths and limit is not None and not fits:
+        room = limit - min(lengths)
+        way = f"set sampling.max_tokens to {room} at most" if room > 0 else "name a model with a longer context, or ask shorter questions"
+        raise EngineError(
+            f"prompts of {min(lengths)} tokens and answers of max_tokens={max_tokens} exceed the model's context of {limit}; {way}"
+        )
+    return fits

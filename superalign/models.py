@@ -106,6 +106,8 @@ def load(
         )
     except (*damaged, SafetensorError, StrictDataclassError) as error:
         why = next(iter(str(error).splitlines()), type(error).__name__)
+        if "trust_remote_code" in str(error):
+            why = "its own code would have to run; if you trust it, set engine.trust_remote_code=true and learner.trust_remote_code=true"
         raise PolicyError(
             f"the {policy.role}'s model in {found.model!r} cannot be loaded ({why}); it wants config.json, safetensors and a tokenizer "
             "of a causal language model"
@@ -115,6 +117,10 @@ def load(
         raise PolicyError(
             f"the {policy.role}'s model in {found.model!r} lacks {len(missing)} weights ({missing[0]} ...) and would run on random ones; "
             "it wants the safetensors of a causal language model"
+        )
+    if len(tokenizer) < 2 or not any(Path(found.model).glob("*token*")):
+        raise PolicyError(
+            f"the model {found.model!r} has no tokenizer; put its tokenizer.json and tokenizer_config.json beside the weights"
         )
     if tokenizer.eos_token_id is None:
         raise PolicyError(f"the tokenizer of {found.model!r} has no end token; add one to its tokenizer_config.json")

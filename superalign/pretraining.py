@@ -13,7 +13,7 @@ from superalign.artifacts import Artifact
 from superalign.config import Config
 from superalign.critics.training import lessons
 from superalign.domains import ArithmeticConfig
-from superalign.errors import PolicyError
+from superalign.errors import ConfigError, PolicyError
 from superalign.learners import SftConfig
 from superalign.models import BLANK, blank
 from superalign.policy import REFERENCE, Base, Policy, Role
@@ -86,9 +86,14 @@ def named(role: Role, model: str, texts: Iterable[str], rng_seed: int, *, trust_
     folder = Path(".superalign/work") / f"base-{role}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    if model.partition(":")[0] == "blank" and model not in BLANK:
+        raise ConfigError(f"{role}.model: there is no {model!r}; untrained models are {', '.join(BLANK)}")
     if model in BLANK:
         return Policy.store(role, blank(folder, texts, rng_seed, BLANK[model]))
-    reference = Base.of(model, trust_remote_code=trust_remote_code)
+    try:
+        reference = Base.of(model, trust_remote_code=trust_remote_code)
+    except PolicyError as error:
+        raise ConfigError(f"{role}.model: {error}") from error
     (folder / REFERENCE).write_text(reference.model_dump_json(), encoding="utf-8")
     return Policy.store(role, folder)
 

@@ -33,7 +33,7 @@ class GenerativeConfig(Config):
     """Discriminator."""
     max_tokens: int = Field(default=96, ge=1)
     """Longest critique, tokens."""
-    model: str | None = None
+    model: str | None = Field(default=None, min_length=1, max_length=1000)
     """Folder or hub id of the base that round 0 registers, `blank` for an untrained one; None for the weights shipped with the domain."""
 
     def build(self, task: Task, engine: Engine, policy_md5: str) -> Critic:

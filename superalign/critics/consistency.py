@@ -27,6 +27,10 @@ class Consistency:
 
 
 def _critique(response: str, final: str | None, votes: int, samples: int) -> Critique:
+    if samples == 1:
+        said = "One answer agrees with nothing but itself."
+        name, error = content_id(response, CONSISTENCY, said), "there is one sample, and so no agreement"
+        return Critique(id=name, response=response, critic=CONSISTENCY, text=said, verdict=None, score=0.5, confidence=0, error=error)
     score = votes / samples if final is not None else 0.0
     verdict = score > 0.5
     text = f"{votes} of {samples} samples end in {final}." if final is not None else "It ends in no answer."

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
-from superalign.chat import Chat
+from superalign.chat import Chat, fitting
 from superalign.engines import Completion, Sampling
 from superalign.engines.cache import attend
 from superalign.engines.decoding import Decoder, Row
-from superalign.errors import EngineError
 from superalign.models import load
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ class Transformers:
         depends on the rows beside it. A prompt that leaves no room for an answer in the model's context is one bad query and no reason
         to stop: its answers are empty and unfinished.
         """
-        encoded = self._encode(prompts)
-        fits = self._fitting(encoded, sampling)
+        encoded = self.chat.encode(prompts)
+        fits = fitting(encoded, sampling.max_tokens, getattr(self.model.config, "max_position_embeddings", None))
         seen: Counter[str] = Counter()
         groups: list[list[Row]] = []
         for prompt, ids in zip(prompts, encoded, strict=True):
@@ -66,30 +65,9 @@ class Transformers:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        encoded: list[list[int]] = (
-            self.tokenizer([self.chat.prompt(prompt) for prompt in prompts], add_special_tokens=False)["input_ids"] if prompts else []
-        )
-        for prompt, ids in zip(prompts, encoded, strict=True):
-            if not ids:
-                raise EngineError(f"the prompt {prompt!r} has no tokens; give every query some text")
-        return encoded
-
     def _drafts(self, drafts: Sequence[str], max_tokens: int) -> list[list[int]]:
         texts = self.tokenizer(list(drafts), add_special_tokens=False)["input_ids"] if drafts else []
         return [[*ids, self.chat.end][:max_tokens] for ids in texts]
-
-    def _fitting(self, encoded: Sequence[Sequence[int]], sampling: Sampling) -> list[int]:
-        """Indices of the prompts that leave room for an answer; EngineError where there are prompts and none does."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        lengths = [len(ids) for ids in encoded]
-        fits = [index for index, length in enumerate(lengths) if not limit or length + sampling.max_tokens <= limit]
-        if lengths and not fits:
-            raise EngineError(
-                f"{min(lengths)} prompt tokens and sampling.max_tokens={sampling.max_tokens} exceed the model's context "
-                f"of {limit}; lower sampling.max_tokens"
-            )
-        return fits
 
     def _completion(self, row: Row) -> Completion:
         finished = bool(row.tokens) and row.tokens[-1] in self.stops

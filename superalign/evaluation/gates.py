@@ -56,7 +56,7 @@ def _accuracy(gate: Pairs, promotion: PromotionConfig, bootstrap: Bootstrap) -> 
     paired = compare(answered.before.accuracy, answered.after.accuracy, bootstrap)
     if paired.before is None or paired.after is None or paired.change is None:
         return _missing("accuracy", limit, "no problem on the gate half was answered")
-    detail = f"exact match {paired.before.mean:.3f} to {paired.after.mean:.3f}, change {_signed(paired.change)}"
+    detail = f"accuracy {paired.before.mean:.3f} to {paired.after.mean:.3f}, change {_signed(paired.change)}"
     return _at_least("accuracy", paired.change.mean, limit, detail)
 
 

@@ -58,7 +58,7 @@ class TrainingConfig(Config):
 
     start: Literal["champion", "base"] = "champion"
     """Weights the training starts from."""
-    model: str | None = None
+    model: str | None = Field(default=None, min_length=1, max_length=1000)
     """Folder or hub id of the base that round 0 registers, `blank` for an untrained one; None for the weights shipped with the domain."""
     learning_rate: float = Field(default=1e-3, gt=0, le=1)
     """Peak learning rate."""

@@ -49,7 +49,7 @@ def _head(facts: Facts) -> Html:
     verdict, css = _outcome(facts, failed)
     tiles = [
         (
-            "held-out exact match",
+            "held-out accuracy",
             f"{bench.before.mean:.1%} → {bench.after.mean:.1%}" if bench else "not measured",
             f"after: {bench.after.low:.1%} to {bench.after.high:.1%}, n={bench.after.n}" if bench else None,
         ),
@@ -108,7 +108,7 @@ def _attacks(facts: Facts, images: Mapping[str, Html]) -> Html:
         tag("p", f"{total} queries in {len(facts.asked)} categories: {made}." if total else "Nothing was asked."),
         tag("p", f"The critic scored lowest: {worst}.") if worst else None,
         images.get("attacks"),
-        tag("p", "Held out: exact match over both held-out halves, which attackers, critics and curation never see.", css="soft small")
+        tag("p", "Held out: accuracy over both held-out halves, which attackers, critics and curation never see.", css="soft small")
         if facts.summary
         else None,
     )
@@ -213,7 +213,7 @@ def _changes(facts: Facts, images: Mapping[str, Html]) -> Html:
     return tag(
         "section",
         tag("h2", "What changed"),
-        table(["exact match", "before", "after", "change", "newly solved", "newly broken"], rows),
+        table(["accuracy", "before", "after", "change", "newly solved", "newly broken"], rows),
         tag(
             "p",
             f"Generation-verification gap on the attacks: {gap.mean:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], n={gap.n}; {gained}.",

@@ -92,7 +92,7 @@ def category_change(categories: Mapping[str, Comparison], title: str) -> Figure:
         xlim=(-0.02, 1.02),
         ylim=(-0.7, max(len(rows), 1) - 0.3),
         title=title,
-        xlabel=f"exact match, {sizes.pop()} problems each" if len(sizes) == 1 else "exact match",
+        xlabel=f"accuracy, {sizes.pop()} problems each" if len(sizes) == 1 else "accuracy",
     )
     axes.grid(axis="x", alpha=0.15)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.7 / (0.9 + 0.24 * len(rows))), ncols=2)
@@ -203,5 +203,7 @@ def _heat(axes: Axes, panel: Panel, rows: Sequence[str], columns: Sequence[str],
     axes.set_yticks([y + 0.5 for y in range(len(rows))], rows if first else [""] * len(rows))
     axes.tick_params(length=0)
     axes.invert_yaxis()
-    axes.set(title=panel.title, xlabel="size" if columns != [""] else "")
+    narrow = columns == [""]
+    axes.set_title(panel.title.replace(" ", "\n") if narrow else panel.title, fontsize=9 if narrow else None)
+    axes.set_xlabel("" if narrow else "size")
     axes.spines[:].set_visible(False)

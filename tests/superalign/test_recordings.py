@@ -36,13 +36,21 @@ def test_a_script_that_is_no_pattern_is_a_wrong_recipe() -> None:
         EchoConfig(script=(("(", "2"),)).build(POLICY)
 
 
-def test_recorded_answers_to_a_prompt_are_taken_in_turn(tmp_path: Path) -> None:
+def test_recorded_answers_are_played_back_in_their_order_and_none_is_made_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(
         tmp_path / "r.jsonl", {"prompt": "a", "response": ["1", "2"]}, {"prompt": "b", "response": "x"}, {"prompt": "a", "response": "3"}
     )
     engine = ReplayConfig(path=path).build(POLICY)
-    answers = engine.generate(["a", "b"], Sampling(num_samples=4), rng_seed=7)
-    assert [[answer.text for answer in group] for group in answers] == [["1", "2", "3", "1"], ["x"] * 4]
+    answers = engine.generate(["a", "b"], Sampling(num_samples=2), rng_seed=7)
+    assert [[answer.text for answer in group] for group in answers] == [["1", "2"], ["x"]]
+    assert "1 of 2 prompts have fewer answers" in caplog.text
+
+
+def test_a_list_in_a_cell_of_a_csv_is_a_list_and_in_a_text_of_jsonl_it_is_the_text(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text('prompt,response\na,"[""1"", ""2""]"\n')
+    path = write(tmp_path / "r.jsonl", {"prompt": "a", "response": '["1", "2"]'})
+    read = [ReplayConfig(path=place).build(POLICY).generate(["a"], Sampling(num_samples=2), 0) for place in (str(tmp_path / "r.csv"), path)]
+    assert [[row.text for row in group] for (group,) in read] == [["1", "2"], ['["1", "2"]']]
 
 
 def test_a_prompt_that_was_not_recorded_is_named_with_the_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from superalign.chat import Chat
+from superalign.chat import Chat, fitting
 from superalign.engines import Completion, Sampling
 from superalign.engines.vllm.child import Child
 from superalign.errors import EngineError, PolicyError
@@ -54,8 +54,8 @@ class Vllm:
         """
         if self.child is None:
             raise EngineError("the engine is closed; build another")
-        encoded = self._encode(prompts)
-        fits = self._fitting(encoded, sampling, self.child.context)
+        encoded = self.chat.encode(prompts)
+        fits = fitting(encoded, sampling.max_tokens, self.child.context)
         seeds = _seeds(prompts, rng_seed)
         request = {
             "prompts": [encoded[index] for index in fits],
@@ -80,24 +80,6 @@ class Vllm:
         child, self.child = self.child, None
         if child is not None:
             child.leave()
-
-    def _encode(self, prompts: Sequence[str]) -> list[list[int]]:
-        texts = [self.chat.prompt(prompt) for prompt in prompts]
-        encoded: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        for prompt, ids in zip(prompts, encoded, strict=True):
-            if not ids:
-                raise EngineError(f"the prompt {prompt!r} has no tokens; give every query some text")
-        return encoded
-
-    def _fitting(self, encoded: Sequence[Sequence[int]], sampling: Sampling, limit: int) -> list[int]:
-        """Indices of the prompts that leave room for an answer; EngineError where there are prompts and none does."""
-        fits = [index for index, ids in enumerate(encoded) if len(ids) + sampling.max_tokens <= limit]
-        if encoded and not fits:
-            raise EngineError(
-                f"{min(map(len, encoded))} prompt tokens and sampling.max_tokens={sampling.max_tokens} exceed the context of {limit}; "
-                "lower sampling.max_tokens, or raise engine.max_model_len where the model reads more"
-            )
-        return fits
 
     def _completions(self, lengths: Sequence[int], finished: Sequence[bool], ids: list[int], logprobs: list[float]) -> list[Completion]:
         distinct = sorted(set(ids))
