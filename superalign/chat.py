@@ -9,6 +9,8 @@ from typing import Any
 
 from superalign.errors import EngineError, PolicyError
 
+BROKEN = "\u200b"
+"""Put into a special token's name where it stands in somebody's text: a space of no width."""
 PROBE = "superalign-probe"
 """Stands for an answer when a template is asked how it ends one."""
 
@@ -53,7 +55,14 @@ class Chat:
     def messages(self, text: str) -> list[dict[str, str]]:
         """The conversation so far, as chat messages."""
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": text}]
+        return [*system, {"role": "user", "content": self.plain(text)}]
+
+    def plain(self, text: str) -> str:
+        """A text in which nothing is a special token: what a person or a model wrote cannot end a turn or begin another."""
+        for token in self.tokenizer.all_special_tokens if self.system is not None else ():
+            if len(token) > 1 and token in text:
+                text = text.replace(token, f"{token[0]}{BROKEN}{token[1:]}")
+        return text
 
     def stops(self) -> list[int]:
         """Ids of the tokens that end an answer: the end of the text, and what the template writes after an answer."""
@@ -61,7 +70,7 @@ class Chat:
         if self.system is not None:
             whole = self.render([*self.messages("?"), {"role": "assistant", "content": PROBE}], answer=False)
             after = self.tokenizer(whole.rpartition(PROBE)[2], add_special_tokens=False)["input_ids"]
-            ends += [token for token in after[:1] if token in self.tokenizer.all_special_ids]
+            ends += [token for token in after[:1] if PROBE in whole and token in self.tokenizer.all_special_ids]
         return sorted({token for token in ends if token is not None})
 
     @property

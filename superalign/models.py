@@ -56,6 +56,8 @@ def locate(name: str, revision: str | None = None, *, trust_remote_code: bool = 
         raise PolicyError(f"the model {name[:80]!r} cannot be looked at ({error.strerror}); name a folder or a hub id") from error
     if not there:
         folder = _snapshot(name, revision, (*FILES, *(CODE if trust_remote_code else ())))
+    if (folder / "adapter_config.json").is_file():
+        raise PolicyError(f"{name} is an adapter and no model: name the model it lies over, or merge it into that first")
     if not any(folder.glob("*.safetensors")):
         raise PolicyError(f"{name} holds no .safetensors file in {folder}; weights are read from safetensors only: convert it first")
     return folder
@@ -129,7 +131,7 @@ def load(
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, found.adapter, is_trainable=not merge)
-        model = model.merge_and_unload() if merge else model
+        model = model.merge_and_unload().requires_grad_(True) if merge else model
     return tokenizer, model
 
 

@@ -85,7 +85,7 @@ class Policy(Record):
         return cls(role=role, path=target.as_posix(), md5=md5)
 
     def verify(self) -> Self:
-        """Itself, if the folder is there and is what the md5 says; PolicyError otherwise."""
+        """Itself, if the folder is there and is what the md5 says, and so is the model it refers to; PolicyError otherwise."""
         repair = f"`superalign repair {self.path}`"
         if not Path(self.path).is_dir():
             raise PolicyError(f"the {self.role}'s weights are missing: {self.path}; bring them back with {repair}")
@@ -94,6 +94,8 @@ class Policy(Record):
             raise PolicyError(
                 f"the {self.role}'s weights in {self.path} are corrupted: md5 {found}, not {self.md5}; bring them back with {repair}"
             )
+        if (base := Base.read(Path(self.path))) is not None:
+            base.find()
         return self
 
 

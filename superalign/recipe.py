@@ -81,6 +81,8 @@ class RoundConfig(Config):
             )
         if learner is None and critic is not None:
             raise ConfigError("critic.model is named and learner.model is not; name both, or neither for the shipped weights")
+        if self.critic_learner is not None and self.critic_learner.model is not None:
+            raise ConfigError("critic_learner.model is read by nothing: name the critic's base with critic.model")
         trusted = bool(getattr(self.engine, "trust_remote_code", False))
         return Bases(learner=learner, critic=critic or learner, trust_remote_code=trusted)
 

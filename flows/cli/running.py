@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--round names one round and --rounds counts several; give one of them")
     config = round_config(options.settings, ["oversight.human=review"] if options.human else [])
     if options.discard:
-        discard()
+        given_up = discard()
+        config = config if options.settings else RoundConfig.model_validate(given_up.config)
     if options.round and (known := journal.read(options.round)) is not None:
         if not options.settings:
             config = RoundConfig.model_validate(known.config)

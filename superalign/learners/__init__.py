@@ -13,6 +13,24 @@ from superalign.models import Dtype
 from superalign.policy import Policy
 from superalign.records import Step
 
+Loss = Literal[
+    "sigmoid",
+    "hinge",
+    "ipo",
+    "robust",
+    "nca_pair",
+    "bco_pair",
+    "sppo_hard",
+    "aot",
+    "aot_unpaired",
+    "apo_zero",
+    "apo_down",
+    "discopop",
+    "sft",
+    "sigmoid_norm",
+]
+"""TRL's losses for preferences that need no setting of their own."""
+
 
 class Learner(Protocol):
     """Trains."""
@@ -124,10 +142,18 @@ class DpoConfig(TrainingConfig):
     """Passes over the preferences."""
     beta: float = Field(default=0.1, gt=0)
     """Weight of the log-ratio."""
-    loss_type: tuple[str, ...] = ("sigmoid", "sft")
+    loss_type: tuple[Loss, ...] = Field(default=("sigmoid", "sft"), min_length=1)
     """TRL's losses, summed."""
     loss_weights: tuple[float, ...] = (1.0, 1.0)
     """Weight of each loss."""
+
+    @model_validator(mode="after")
+    def _weighed(self) -> Self:
+        if len(self.loss_type) != len(self.loss_weights):
+            raise ValueError(
+                f"loss_type names {len(self.loss_type)} losses and loss_weights weighs {len(self.loss_weights)}; give one each"
+            )
+        return self
 
     def build(self) -> Learner:
         """The learner."""

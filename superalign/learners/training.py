@@ -167,9 +167,11 @@ def encode(tokenizer: Any, system: str | None, rows: Sequence[tuple[str, ...]], 
     """
     chat = Chat(tokenizer, system)
     ends, end = set(chat.stops()), chat.end
+    mark = "" if system is None else str(tokenizer.convert_ids_to_tokens(end))
     columns = [_ids(tokenizer, [chat.prompt(row[0]) for row in rows])]
     for answers in list(zip(*rows, strict=True))[1:]:
-        columns.append([ids if ids and ids[-1] in ends else [*ids, end] for ids in _ids(tokenizer, answers)])
+        said = [chat.plain(answer.removesuffix(mark)) for answer in answers]
+        columns.append([ids if ids and ids[-1] in ends else [*ids, end] for ids in _ids(tokenizer, said)])
     encoded = list(zip(*columns, strict=True))
     empty = next((row[0] for row, ids in zip(rows, encoded, strict=True) if not ids[0]), None)
     if empty is not None:

