@@ -14,6 +14,7 @@ COLUMNS = ("program", "tokens/s", "slowest", "fastest", "peak GiB", "MFU")
 
 def run(options: argparse.Namespace) -> int:
     """Measures sampling or training."""
+    screen.follow()
     if options.what == "sampling":
         from superalign.bench import SamplingBenchConfig
 

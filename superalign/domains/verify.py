@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,7 +40,7 @@ class Tally(BaseModel):
     accuracy: float | None = None
     """Share of correct rows among all; None where there are none."""
     unparsed: int = 0
-    """Rows in whose response no answer was found."""
+    """Rows that were looked at, and in whose response no answer was found."""
     unverified: int = 0
     """Rows whose verdict is null: no response, no target, or nothing could tell."""
 
@@ -56,28 +56,24 @@ def verify(domain: str, path: str, response: str | None, target: str | None, out
         out: Where every row goes, with ``verdict``, ``parsed`` and ``error``.
 
     Raises:
-        ConfigError: There is no such domain, or it has no verifier.
+        ConfigError: There is no such domain, it has no verifier, or ``out`` cannot be written.
         DataError: The file cannot be read, or no row has a response or a target.
     """
-    rule, numbered = verifier(domain, target), rows(path, wanted=lambda _: True)
-    window = list(islice(numbered, WINDOW))  # a file that cannot be read is refused before another is written over
-    if out is not None and (not out.endswith(OUT) or (Path(out).exists() and Path(out).samefile(path))):
+    rule = verifier(domain, target)
+    if out is not None and (not out.endswith(OUT) or os.path.realpath(out) == os.path.realpath(path)):
         raise ConfigError(f"--out {out} cannot be written: it ends in {' or '.join(OUT)}, and is not the file itself")
     tally, errors = Tally(), list[tuple[int, str]]()
-    with ExitStack() as held:
-        pool, sink = held.enter_context(ThreadPoolExecutor(os.cpu_count() or 1)), held.enter_context(_open(out)) if out else None
-        while window:
-            marks = pool.map(lambda pair: _mark(rule, pair[1], response), window)
-            for (number, row), mark in zip(window, marks, strict=True):
-                _count(tally, mark)
-                if mark.error and len(errors) < 20:
-                    errors.append((number, mark.error))
-                if sink is not None:
-                    given = row if isinstance(row, dict) else {}
-                    sink.write(json.dumps({**given, **_said(mark)}, ensure_ascii=True, default=str) + "\n")
-            window = list(islice(numbered, WINDOW))
-    if tally.rows == tally.unverified:
-        raise DataError(f"no row of {path} could be verified" + (f"; row {errors[0][0]}: {errors[0][1]}" if errors else ": it holds none"))
+    with _sink(out) if out is not None else nullcontext() as write:
+        for number, row, mark in _marked(rule, path, response):
+            _count(tally, mark)
+            if mark.error and len(errors) < 20:
+                errors.append((number, mark.error))
+            if write is not None:
+                write(row, mark)
+        if tally.rows == tally.unverified:
+            raise DataError(
+                f"no row of {path} could be verified" + (f"; row {errors[0][0]}: {errors[0][1]}" if errors else ": it holds none")
+            )
     tally.accuracy = tally.correct / tally.rows
     return tally, errors
 
@@ -120,7 +116,8 @@ def verifier(domain: str, target: str | None) -> Verify:
     else:
         raise ConfigError(f"there is no domain {domain!r}{nearest(domain, named)}; or give a folder with a domain.yaml")
     if not any(dimension.verified for dimension in subject.dimensions.values()):
-        raise ConfigError(f"the domain {domain} has no verifier: {', '.join(subject.dimensions)} are judged by a critic")
+        measured = f"{', '.join(subject.dimensions)} {'is' if len(subject.dimensions) == 1 else 'are'}"
+        raise ConfigError(f"the domain {domain} has no verifier: {measured} judged by a critic")
     return lambda row, text: subject.verify(subject.target({**row, target: _enter(row, target)} if target else row, target), text)
 
 
@@ -140,6 +137,16 @@ def _arithmetic(column: str) -> Verify:
         return Mark(truth.verify(str(prompt), text).right, parsed, None if parsed else "it is not written as answers are")
 
     return rule
+
+
+def _marked(rule: Verify, path: str, response: str | None) -> Iterator[tuple[int, Row, Mark]]:
+    """The rows of a file in their order, with their numbers and marks."""
+    numbered = rows(path, wanted=lambda _: True)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        while window := list(islice(numbered, WINDOW)):
+            marks = pool.map(lambda pair: _mark(rule, pair[1], response), window)
+            for (number, row), mark in zip(window, marks, strict=True):
+                yield number, row, mark
 
 
 def _mark(rule: Verify, row: Row, response: str | None) -> Mark:
@@ -169,16 +176,46 @@ def _enter(row: Mapping[str, Any], column: str) -> Any:
 def _count(tally: Tally, mark: Mark) -> None:
     tally.rows += 1
     tally.correct += mark.verdict is True
-    tally.unparsed += mark.parsed is None
+    tally.unparsed += mark.verdict is not None and mark.parsed is None
     tally.unverified += mark.verdict is None
 
 
-def _said(mark: Mark) -> dict[str, Any]:
-    return {"verdict": mark.verdict, "parsed": mark.parsed, "error": mark.error}
+@contextmanager
+def _sink(out: str) -> Iterator[Callable[[Row, Mark], object]]:
+    """Writes rows to a file that is there, whole, once all went well; what was there before stays until then."""
+    path = Path(os.path.realpath(out))  # a link stays one
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _told(out):
+        file = gzip.open(beside, "wt", encoding="utf-8") if out.endswith(".gz") else beside.open("w", encoding="utf-8")  # noqa: SIM115
 
+    def write(row: Row, mark: Mark) -> None:
+        with _told(out):
+            file.write(_line(row, mark))
 
-def _open(out: str) -> IO[str]:
     try:
-        return gzip.open(out, "wt", encoding="utf-8") if out.endswith(".gz") else Path(out).open("w", encoding="utf-8")
+        yield write
+        with _told(out):
+            file.close()
+            beside.replace(path)
+    finally:
+        with suppress(OSError):  # closing writes what is left, which fails once more where the disk is full
+            file.close()
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(out: str) -> Iterator[None]:
+    """Says of which file it is that it cannot be written."""
+    try:
+        yield
     except OSError as error:
-        raise ConfigError(f"--out {out} cannot be written: {error.strerror}; name a file in a folder that is there") from error
+        raise ConfigError(f"--out {out} cannot be written: {error.strerror}; name a file in a folder that can be written") from error
+
+
+def _line(row: Row, mark: Mark) -> str:
+    """A row with its mark as a line of JSON, in which numbers that are not finite are null: JSON has no word for them."""
+    found = {**(row if isinstance(row, dict) else {}), "verdict": mark.verdict, "parsed": mark.parsed, "error": mark.error}
+    try:
+        return json.dumps(found, allow_nan=False, default=str) + "\n"
+    except ValueError:
+        return json.dumps(json.loads(json.dumps(found, default=str), parse_constant=lambda _: None)) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,59 @@ WORDS = [
     ("5/0", None),
     ("at 2:30", None),
 ]
+FIRST = [
+    ("Final answer:\n- 18 dollars", "18"),
+    ("Final answer:\n- **18**", "18"),
+    ("Final answer:\n-18", "-18"),
+    ("Final answer:\n* 18 dollars", "18"),
+    ("Total = 18 eggs.\n\nNote: a 30-day month.", "18"),
+    ("9 * 2 = $18 every day.\n\nI am available 24/7.", "18"),
+    ('{"answer": 18, "steps": 3}', "18"),
+    ("<answer> $18 </answer> I used 3 steps", "18"),
+    ("<answer>9 * 2 = 18</answer> in 3 steps", "18"),
+    ("It is 18. <answer>unknown</answer>", None),
+    ('{"result": 18}', "18"),
+    ('{"final_answer": "18 eggs", "steps": 3}', "18"),
+    ('{"reasoning": "take 3", "solution": 18, "steps": 3}', "18"),
+    ('{"solution": "9 * 2 and 3", "answer": 18}', "18"),
+    ('{"answer": 18, "solution": 3}', "18"),
+    ("The answer is 18 out of 20", "18"),
+    ("The answer is 18 eggs, or 1.5 dozen.", "18"),
+    ("The answer is 18 eggs and it took 3 days", "18"),
+    ("The answer is 18, which is 2 more than 16.", "18"),
+    ("The answer is $9 + $9 = $18 of 20", "18"),
+    ("The answer is 18!", "18"),
+    ("The answer is S/.18", "18"),
+    ("The answer is Rs.18", "18"),
+    ("#### 18 (dollars)", "18"),
+    ("#### 18 eggs in 3 days", "18"),
+    ("A: 18.", "18"),
+    ("A: 18. I took 3 steps", "18"),
+    ("The answer is negative 18.", "-18"),
+    ("The answer is minus $18", "-18"),
+    ("The answer is 20 minus 2 = 18", "18"),
+    ("20 minus 2", "2"),
+    ("The answer is not 20 but 18", "18"),
+    ("The answer isn't 20. It is 18.", "18"),
+    ("Answer: 18\n\nQ: Tom has 5 apples.\nA: 5", "18"),
+    ("#### 18\n\nQuestion: Tom has 5 apples.\n#### 5", "18"),
+    ("\\boxed{18}\n\nQ: Tom?\n\\boxed{5}", "18"),
+    ("Let me see.\nQuestion: Tom has 5 apples.\nA: 18", "18"),
+]
+NO_ANSWERS = [
+    "The answer is not 18",
+    "The answer isn\u2019t $18.",
+    "The answer is between 15 and 18",
+    "The answer is 15 to 18",
+    "The answer is 15-18",
+    "The answer is 15 dollars to 18 dollars",
+    "The answer is either 18 or 15",
+    "The answer is 5, 18",
+    "Answer:\n- Tom: 5\n- Ann: 18",
+    "#### 15 or 18",
+    "The answer is 1,2,18",
+]
+"""Denials, ranges and lists: no number of them is the answer, and none is right by luck."""
 NUMERALS = [
     ("18.00", "18"),
     ("18.", "18"),
@@ -138,6 +192,12 @@ NUMERALS = [
     ("-1 1/2", "-3/2"),
     ("1,234,567", "1234567"),
     ("1 234", "1234"),
+    ("1,00,000", "100000"),
+    ("12,34,567.5", "2469135/2"),
+    ("10,5", "21/2"),
+    ("0,125", "1/8"),
+    ("1.800,00 €", "1800"),
+    ("1.234.567", "1234567"),
     ("1\u202f234\u202f567", "1234567"),
     ("1e3", "1000"),
     ("2.5 x 10^-2", "1/40"),
@@ -189,6 +249,7 @@ UNITS = [
     "**",
     "1\u00a0",
 ]
+UNITS += ["1,11", ".111", "\nQ:", "\nQ:1", "- 1\n", "<answer>", "not 1", "minus ", 'solution":"']
 UNITS += ["\\boxed{", "\\frac{1}{", "\\text{", "#### ", "A:\n", "answer ", "answer\n", 'answer":"', '{"a": ', "\u00a0", "\ud800", "\0"]
 
 DISAGREEMENTS = {
@@ -204,9 +265,19 @@ def number(text: str | None) -> Fraction | None:
     return None if text is None else Fraction(text)
 
 
-@pytest.mark.parametrize(("text", "answer"), [*OBJECTS, *BOXES, *WORDS, *NUMERALS])
+@pytest.mark.parametrize(("text", "answer"), [*OBJECTS, *BOXES, *WORDS, *FIRST, *NUMERALS])
 def test_the_answer_is_read_where_it_is_named_most_explicitly(text: str, answer: str | None) -> None:
     assert parse(text) == number(answer)
+
+
+@pytest.mark.parametrize("text", NO_ANSWERS)
+def test_what_is_denied_or_one_of_several_is_no_answer(text: str) -> None:
+    assert parse(text) is None
+
+
+@pytest.mark.parametrize("text", ["1,2,18", "1.2.18", "1,2345", "1.800,000,00"])
+def test_no_part_of_an_unclear_number_is_read_as_one(text: str) -> None:
+    assert parse(f"so {text} in all") is None
 
 
 @pytest.mark.parametrize(("text", "answer"), NUMERALS)
@@ -225,8 +296,11 @@ def test_a_target_has_no_words_before_its_number(text: str) -> None:
     assert gold(text) is None
 
 
-@pytest.mark.parametrize(("target", "value"), [(18, 18), (0.1, Fraction(1, 10)), (math.nan, None), (math.inf, None), (True, None)])
-def test_a_target_may_be_a_number_itself(target: float, value: Fraction | None) -> None:
+@pytest.mark.parametrize(
+    ("target", "value"),
+    [(18, 18), (0.1, Fraction(1, 10)), (math.nan, None), (math.inf, None), (True, None), (Decimal("18.50"), Fraction(37, 2))],
+)
+def test_a_target_may_be_a_number_itself(target: float | Decimal, value: Fraction | None) -> None:
     assert gold(target) == value
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,7 +61,7 @@ def test_json_is_the_counts_and_nothing_else(capsys: pytest.CaptureFixture[str])
     path = write(Path("a.jsonl"), [*SUMS, {"answer": "3", "response": "no idea"}, {"answer": "many", "response": "3"}, "{"])
     assert main(["verify", "gsm8k", path, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == {"rows": 12, "correct": 6, "accuracy": 0.5, "unparsed": 2, "unverified": 2}
+    assert found == {"rows": 12, "correct": 6, "accuracy": 0.5, "unparsed": 1, "unverified": 2}
 
 
 def test_a_person_is_told_the_same_and_the_first_errors_with_their_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +69,8 @@ def test_a_person_is_told_the_same_and_the_first_errors_with_their_rows(capsys: 
     code, shown = said(["verify", "gsm8k", write(Path("a.jsonl"), rows), "--out", "o.jsonl"], capsys)
     assert code == 0
     assert "6 of 11 correct, accuracy 0.5455" in shown
-    assert "2 without an answer; they count as wrong" in shown
+    assert "1 without an answer; they count as wrong" in shown
+    assert "1 could not be verified; they count as not correct" in shown
     assert "row 10: no number is named as the answer" in shown
     assert "row 11: not JSON" in shown
     assert "every row: o.jsonl" in shown
@@ -90,7 +94,7 @@ def test_the_counts_are_those_of_the_rows_written() -> None:
     tally, errors = verify("gsm8k", path, None, None, "o.jsonl")
     found = [json.loads(line) for line in Path("o.jsonl").read_text().splitlines()]
     assert (tally.rows, tally.correct) == (len(found), sum(row["verdict"] is True for row in found)) == (13, 6)
-    assert tally.unparsed == sum(row["parsed"] is None for row in found) == 3
+    assert tally.unparsed == sum(row["verdict"] is not None and row["parsed"] is None for row in found) == 1
     assert tally.unverified == sum(row["verdict"] is None for row in found) == 3
     assert [number for number, _ in errors] == [number for number, row in enumerate(found, 1) if row["error"]]
     assert tally.accuracy == 6 / 13
@@ -198,7 +202,7 @@ def test_a_folder_that_is_called_as_a_domain_is_does_not_hide_it() -> None:
 @pytest.mark.parametrize(
     ("domain", "error"),
     [
-        ("chat", "the domain chat has no verifier: helpfulness are judged by a critic"),
+        ("chat", "the domain chat has no verifier: helpfulness is judged by a critic"),
         ("safety", "the domain safety has no verifier: harmlessness, over-refusal are judged"),
         ("gsm8", "there is no domain 'gsm8'; did you mean gsm8k?"),
         ("folder", "the domain folder verifies no file"),
@@ -246,6 +250,57 @@ def test_a_file_that_cannot_be_read_writes_over_nothing(name: str) -> None:
     with pytest.raises(DataError, match=name):
         verify("gsm8k", name, None, None, "o.jsonl")
     assert Path("o.jsonl").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.jsonl.gz"])
+@pytest.mark.parametrize(
+    ("failure", "told", "words"),
+    [(KeyboardInterrupt(), KeyboardInterrupt, None), (OSError(errno.ENOSPC, "No space left"), ConfigError, "--out o.*No space left")],
+)
+def test_writing_that_ends_midway_leaves_what_was_there(
+    name: str, failure: BaseException, told: type[BaseException], words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(name).write_text("kept")
+    monkeypatch.setattr("superalign.domains.verify._line", Mock(side_effect=["{}\n", failure]))
+    with pytest.raises(told, match=words):
+        verify("gsm8k", write(Path("a.jsonl"), SUMS), None, None, name)
+    assert Path(name).read_text() == "kept"
+    assert sorted(file.name for file in Path().iterdir()) == ["a.jsonl", name]
+
+
+def test_a_file_that_is_cut_off_leaves_what_was_there() -> None:
+    Path("o.jsonl").write_text("kept")
+    rows = "".join(f'{{"answer": {number}, "response": "{number}"}}\n' for number in range(2 * WINDOW))
+    Path("a.jsonl.gz").write_bytes(gzip.compress(rows.encode())[:-8])
+    with pytest.raises(DataError, match=r"a\.jsonl\.gz cannot be read after row"):
+        verify("gsm8k", "a.jsonl.gz", None, None, "o.jsonl")
+    assert Path("o.jsonl").read_text() == "kept"
+    assert sorted(file.name for file in Path().iterdir()) == ["a.jsonl.gz", "o.jsonl"]
+
+
+def test_a_link_is_written_through() -> None:
+    Path("real").mkdir()
+    Path("o.jsonl").symlink_to("real/o.jsonl")
+    verify("gsm8k", write(Path("a.jsonl"), SUMS), None, None, "o.jsonl")
+    assert Path("o.jsonl").is_symlink()
+    assert len(Path("real/o.jsonl").read_text().splitlines()) == len(SUMS)
+
+
+def test_numbers_that_are_not_finite_come_out_as_null() -> None:
+    row = '{"answer": 3, "response": "3", "score": NaN, "all": [1e999, {"least": -Infinity}], "deep": %s}' % ("[" * 900 + "]" * 900)
+    verify("gsm8k", write(Path("a.jsonl"), [row]), None, None, "o.jsonl")
+    found = json.loads(Path("o.jsonl").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert (found["verdict"], found["score"], found["all"]) == (True, None, [None, {"least": None}])
+
+
+def test_a_decimal_of_a_parquet_file_is_a_number() -> None:
+    pq.write_table(pa.table({"answer": [Decimal("18.50"), Decimal("3.00")], "response": ["18.5", "3"]}), "a.parquet")
+    assert [row["verdict"] for row in marks("gsm8k", "a.parquet", Path("o.jsonl"))] == [True, True]
+
+
+def test_instructions_without_arguments_may_be_null() -> None:
+    row = {"instruction_id_list": ["punctuation:no_comma"], "kwargs": [None], "response": "one"}
+    assert verify("instructions", write(Path("a.jsonl"), [row]), None, None, None)[0].correct == 1
 
 
 def test_a_link_to_the_file_itself_is_not_written_to() -> None:

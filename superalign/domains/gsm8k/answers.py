@@ -6,23 +6,34 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 
 from superalign.domains.gsm8k.markup import plain, straight
-from superalign.domains.gsm8k.numerals import SLOT, Number, last, sole
+from superalign.domains.gsm8k.numerals import SLOT, Number, first, last, sole
 from superalign.domains.marks import Mark
 
-_FIELD = re.compile(
-    r"""answer["']\s{0,9}:\s{0,99}(?:"((?:[^"\\]|\\.){0,1000}+)|'((?:[^'\\]|\\.){0,1000}+)|([^\n}]{0,1000}))""",
-    re.IGNORECASE | re.DOTALL,
+_FIELD, _RESULT = (
+    re.compile(
+        name + r"""["']\s{0,9}:\s{0,99}(?:"((?:[^"\\]|\\.){0,1000}+)|'((?:[^'\\]|\\.){0,1000}+)|([^\n}]{0,1000}))""",
+        re.IGNORECASE | re.DOTALL,
+    )
+    for name in ("answer", "(?:result|solution)")
 )
-"""The field of an object, which need be no good JSON: recorded outputs are cut off, or hold line ends and quotes that are not escaped."""
+"""The field of an object, and what else it is called. The object need be no good JSON: recorded outputs are cut off, or hold line
+ends and quotes that are not escaped."""
+_NEXT = re.compile(r""",\s{0,9}["'][\w ]{1,40}["']\s{0,9}:""")
 _OBJECT = re.compile(r"""\s{0,99}(?:```[a-z]{0,20}\s{0,99})?\{\s{0,99}["'][A-Za-z]""")
+_TAG = re.compile(r"<answer>([^<]{0,1000})", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
 _HASHES = re.compile(r"#### ?")
 _LINE = re.compile(r"^[ #>]{0,9}A ?:", re.MULTILINE)
 _CLAIM = re.compile(r"\banswers?\b[^\n.:=]{0,60}?(?:\b(?:is|be|equals)\b|[:=]|(?=\n))[ :=]{0,9}", re.IGNORECASE)
+_LIST = re.compile(r"(?:[-*] [^\n]*+\s*+){2,}+")
+_QUESTION = re.compile(r"\n\s{0,9}(?:Q|Question) ?\d{0,3} ?:")
 _REASON = re.compile(r";| \(|,? \b(?:because|since|as|so|for|per|in|if|which|from|after)\b")
+_EQUALS = re.compile(r"=(?=\s?-?[$£€¥₹]?\s?-?\d)")
+_ITEM = re.compile(r"\d{1,2}[.):]\s+\S")
 _SENTENCE = re.compile(r"\n|(?<=[\w)%$])[.!?](?=\s|$)")
 
 
@@ -41,7 +52,7 @@ def verify(target: object, text: str) -> Mark:
     return Mark(wanted.equals(found), parsed)
 
 
-def gold(answer: str | int | float) -> Fraction | None:
+def gold(answer: str | int | float | Decimal) -> Fraction | None:
     """The number a target names: a number, one written in a usual format, or a text that ends in ``#### N`` or ``A: N``."""
     number = _target(answer)
     return None if number is None else number.value
@@ -50,8 +61,9 @@ def gold(answer: str | int | float) -> Fraction | None:
 def parse(text: str) -> Fraction | None:
     r"""The final answer of a response: where it is named most explicitly, and there the last time.
 
-    In order: the field "answer" of an object; ``\boxed{}``; ``#### N``; a line ``A: N``; "the answer is N" or "Answer: N";
-    the last number of the text. A field or box decides by itself: "unknown", a range or a formula in it is no answer.
+    In order: the field "answer" of an object; ``<answer>``; ``\boxed{}``; a field "result" or "solution"; ``#### N``; a line ``A: N``;
+    "the answer is N"; the last equation; the last number. A field, tag or box decides by itself: "unknown", a range or a formula
+    in it is no answer. Elsewhere the first number of the sentence counts, whatever comes after it, and a range or a list is no answer.
     """
     number = _final(text)
     return None if number is None else number.value
@@ -62,25 +74,49 @@ def _target(target: object) -> Number | None:
         text = plain(straight(target))
         ends = [match.end() for pattern in (_HASHES, _LINE) for match in deque(pattern.finditer(text), maxlen=1)]
         return sole(_right(text[ends[0] if ends else 0 :]), bare=True)
-    if isinstance(target, float):  # 0.1 is meant as it is written, not as it is stored
+    if isinstance(target, float | Decimal):  # 0.1 is meant as it is written, not as it is stored
         return Number(Fraction(str(target))) if math.isfinite(target) else None
     return Number(Fraction(target)) if isinstance(target, int) and not isinstance(target, bool) else None
 
 
 def _final(text: str) -> Number | None:
     text = straight(text)
-    for field in deque(_FIELD.finditer(text), maxlen=1):
-        value = plain(next(value for value in field.groups() if value is not None).replace('\\"', '"'))
-        return _shortest(value, _value)
-    for box in deque(_BOX.finditer(text), maxlen=1):
-        return sole(_right(plain(_inside(text[box.end() : box.end() + SLOT]))))
-    cut_off, text = _OBJECT.match(text) is not None, plain(text)
-    for pattern, read in ((_HASHES, _line), (_LINE, _line), (_CLAIM, _claim)):
-        for match in reversed(deque(pattern.finditer(text), maxlen=20)):
-            if number := read(text[match.end() : match.end() + SLOT]):
-                return number
+    for part in _QUESTION.split(text, maxsplit=9):  # a base model goes on with questions of its own, and answers them
+        named = _named(part)
+        if named is not None:
+            return named[0] if named else None
     # The last number of an object that never came to its answer is one of its reasoning.
-    return None if cut_off else sole(text, bare=True) or last(text)
+    cut_off, text = _OBJECT.match(text) is not None, plain(text)
+    return None if cut_off else sole(text, bare=True) or _result(text) or last(text)
+
+
+def _named(text: str) -> list[Number] | None:
+    """The number that is named as the answer; none where what is named is no number, None where nothing is named."""
+    for field in deque(_FIELD.finditer(text), maxlen=1):
+        return _found(_field(field))
+    for tag in deque(_TAG.finditer(text), maxlen=1):
+        return _found(_shortest(plain(tag[1]), lambda clause: sole(_right(clause))))
+    for box in deque(_BOX.finditer(text), maxlen=1):
+        return _found(sole(_right(plain(_inside(text[box.end() : box.end() + SLOT])))))
+    for field in deque(_RESULT.finditer(text), maxlen=1):
+        if number := _field(field):
+            return [number]
+    text = plain(text)
+    for pattern, read in ((_HASHES, _line), (_LINE, _sentence), (_CLAIM, _claim)):
+        for match in reversed(deque(pattern.finditer(text), maxlen=20)):
+            named = read(text[match.end() : match.end() + SLOT])
+            if named is not None:
+                return named
+    return None
+
+
+def _found(number: Number | None) -> list[Number]:
+    return [number] if number else []
+
+
+def _field(match: re.Match[str]) -> Number | None:
+    value = _NEXT.split(next(value for value in match.groups() if value is not None), maxsplit=1)[0]
+    return _shortest(plain(value.replace('\\"', '"')), _value)
 
 
 def _shortest(text: str, read: Callable[[str], Number | None]) -> Number | None:
@@ -104,15 +140,33 @@ def _inside(text: str) -> str:
     return text.partition("\n")[0]
 
 
-def _line(text: str) -> Number | None:
-    return sole(_right(text.partition("\n")[0]), bare=True)
+def _line(text: str) -> list[Number] | None:
+    """What a line begins with, unless that numbers an item: "1. Add"."""
+    return None if _ITEM.match(text) else _sentence(text)
 
 
-def _claim(text: str) -> Number | None:
+def _sentence(text: str) -> list[Number] | None:
+    """The number a sentence begins with."""
+    text = _SENTENCE.split(text, maxsplit=1)[0]
+    number = sole(_right(text), bare=True)
+    return [number] if number else first(_right(text))
+
+
+def _claim(text: str) -> list[Number] | None:
     """The number a sentence goes on with, or the next line, where the sentence ends in a colon."""
     if not text.partition("\n")[0].strip("$* "):
-        return _line(text.lstrip("$*\n "))
-    return _shortest(_SENTENCE.split(text, maxsplit=1)[0], lambda clause: sole(_right(clause)))
+        text = text.lstrip("$\n ")
+        return [] if _LIST.fullmatch(text) else _line(re.sub(r"^[-*]\s+", "", text).lstrip("$* "))
+    text = _SENTENCE.split(text, maxsplit=1)[0]
+    number = _shortest(text, lambda clause: sole(_right(clause)))
+    return [number] if number else first(_right(text))
+
+
+def _result(text: str) -> Number | None:
+    """What the last equation comes to; what stands after it is a remark more often than another answer."""
+    ends = deque(_EQUALS.finditer(text), maxlen=1)
+    named = first(text[ends[0].end() : ends[0].end() + SLOT].partition("\n")[0]) if ends else None
+    return named[0] if named else None
 
 
 def _right(text: str) -> str:

@@ -29,6 +29,8 @@ _RULES = [
         (r"\\([$%&#])", r"\1"),
         (r"\*\*|`", " "),
         (r"[{}]", ""),
+        (r"(?i)(?:\bnot|n['\u2019]t) [$£€¥₹]?\d(?:[\d.,]*\d)?", " "),  # a number that is denied
+        (r"(?i)(?<!\d )\b(?:minus|negative) (?=[$£€¥₹]?\d)", "-"),
     )
 ]
 """Patterns of which none can match a text in more than one way, so that each takes time linear in the text."""

@@ -13,23 +13,30 @@ LONGEST = 100
 SLOT = 1000
 """Characters of the longest text that can hold a number and nothing else."""
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,30}+(?!,?\d)|\d++)"
+_DIGITS = r"\d++(?:[.,]\d++)*+"
 _NUMERAL = re.compile(
     r"(?P<minus>(?<![\w)\]%])-(?:[$£€¥₹] ?)?|[$£€¥₹] ?-)?(?<![A-Za-z\d])"
     r"(?:(?P<whole>\d{1,9}) (?:and )?(?=\d{1,9}/\d))?"
-    rf"(?P<digits>{_DIGITS}(?:\.\d++)?|\.\d++)"
-    rf"(?: ?/ ?(?P<over>{_DIGITS})(?!\.\d))?"
+    rf"(?P<digits>{_DIGITS}|(?<!/)\.\d++)"
+    r"(?: ?/ ?(?P<over>\d++(?:,\d{3})*+)(?![.,]?\d))?"
     r"(?:[eE](?P<e>[-+]?\d{1,3})(?![A-Za-z\d])| ?[x*] ?10 ?\^ ?(?P<power>[-+]?\d{1,3})(?!\d))?"
     r"(?P<clock>:\d\d(?!\d))?"
     r"(?: {0,3}(?:(?P<percent>%|(?i:per ?cent)\b)|(?P<scale>(?i:thousand|million|billion|trillion))\b))?"
 )
 """A number. Once its digits match, all of it does: nothing is ever read twice, whatever follows."""
+_ENGLISH = re.compile(r"(?:\d++|(?!0)\d{1,3}(?:,\d{3})++|\d\d?(?:,\d\d(?=,))++,\d{3})?(?:\.\d++)?")
+"""Digits with commas between thousands, or between lakhs."""
+_CONTINENTAL = re.compile(r"\d{1,3}(?:\.\d{3})++,\d++|\d{1,3}(?:\.\d{3}){2,}+|\d++,\d\d?|0,\d++")
+"""Digits with a decimal comma, or points between thousands, that can be nothing else: 1,800 and 1.800 are English."""
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 _FORMULA = re.compile(r"[+*÷^\\√π∞=<>≤≥|]|\b(?:sqrt|pi)\b")
 _BEFORE = re.compile(r"\S\s*[-/]\s*$|[A-Za-z]\($")
 _AFTER = re.compile(r"!|\s*-\s*(?:$|[A-Za-z](?![A-Za-z'.]))|\s?(?![mgshlaLCF])[A-Za-z](?![A-Za-z'.])")
 """What makes a number a part of a formula: 18!, 5 - x, 5x; but 5 m, $5 a day, 5 p.m. are a number and its unit."""
+_SEVERAL = re.compile(r"\s?(?:%|[^\W\d]{1,30})?\s?(?:,|&|-|\b(?:to|or|and)\b)\s?[-$£€¥₹]{0,2}\d")
+"""What makes a number the first of a range or a list; "18 eggs, or 1.5 dozen" is one number, and a remark."""
+_OPERATION = re.compile(r"\s?(?:[+*/÷^\\√π<>≤≥|=-]\s?[$£€¥₹(\d]|(?:times|plus|minus|divided|multiplied|more|less|fewer)\b)")
 _ITEM = re.compile(r"[.):]\s+\S")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -84,6 +91,21 @@ def sole(text: str, *, bare: bool = False) -> Number | None:
     return None if bare and (_LETTER.search(before) or _ITEM.match(after)) else _number(found[0])
 
 
+def first(text: str) -> list[Number] | None:
+    """The number a plain text begins with, whatever comes after it; none in a range or a list, None where it begins with none."""
+    text = _trimmed(text)
+    found = _NUMERAL.search(text)
+    if found is None:
+        return None
+    before, after = text[: found.start()], text[found.end() :]
+    if _SEVERAL.match(after):
+        return []
+    if _LETTER.search(before) or _BEFORE.search(before) or _AFTER.match(after) or _OPERATION.match(after):
+        return None
+    number = _number(found)
+    return [number] if number else None
+
+
 def _trimmed(text: str) -> str:
     """A text without what only sets it off; a minus sign is drawn to its number."""
     return re.sub(r"^-\s+", "-", text.strip().lstrip("*_\"'+ \n").rstrip("*_\"'. \n"))
@@ -91,11 +113,18 @@ def _trimmed(text: str) -> str:
 
 def _number(match: re.Match[str]) -> Number | None:
     """A number's value; None where it has none (1/0, 2:30) or too many digits."""
-    digits, over = match["digits"].replace(",", ""), (match["over"] or "1").replace(",", "")
-    if max(len(digits), len(over)) > LONGEST or match["clock"] not in (None, ":00") or not int(over):
+    digits, over = _plain(match["digits"]), (match["over"] or "1").replace(",", "")
+    if not digits or max(len(digits), len(over)) > LONGEST or match["clock"] not in (None, ":00") or not int(over):
         return None
     value = Fraction(digits) / int(over) + int(match["whole"] or 0)
     value *= Fraction(10) ** int(match["e"] or match["power"] or 0) * (-1 if match["minus"] else 1)
     if match["percent"]:
         return Number(value, value / 100)
     return Number(value * _SCALES[match["scale"].lower()], value) if match["scale"] else Number(value)
+
+
+def _plain(digits: str) -> str | None:
+    """Digits with a point before the decimals and no other sign; None where they are several numbers, like 1,2,3."""
+    if _ENGLISH.fullmatch(digits):
+        return digits.replace(",", "")
+    return digits.replace(".", "").replace(",", ".") if _CONTINENTAL.fullmatch(digits) else None

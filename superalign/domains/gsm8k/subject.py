@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from superalign.domains import Dimension, Problem, Tampered
@@ -55,7 +56,7 @@ class Gsm8k:
         """The human's answer, or the bare number."""
         names = (column,) if column else TARGETS
         found = next((row[name] for name in names if row.get(name) is not None), None)
-        if not isinstance(found, str | int | float) or isinstance(found, bool):
+        if not isinstance(found, str | int | float | Decimal) or isinstance(found, bool):
             raise DataError(f"there is no {' or '.join(f'`{name}`' for name in names)} with a number; found {sorted(row)[:12]}")
         return found
 

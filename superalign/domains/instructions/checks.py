@@ -147,6 +147,7 @@ def _instruction(name: Any, kwargs: Any) -> Instruction:
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise DataError(f"unknown instruction {reprlib.repr(name)}; known: {', '.join(KINDS)}")
+    kwargs = {} if kwargs is None else kwargs  # as tables write an object without fields
     if not isinstance(kwargs, Mapping):
         raise DataError(f"{name}: its arguments have to be an object; found {reprlib.repr(kwargs)}")
     try:
