@@ -11,6 +11,7 @@ import pytest
 from superalign.domains.code.extraction import extract
 from superalign.domains.code.programs import complete, problem, verify, verify_many
 from superalign.domains.code.sandbox import Limits, available
+from superalign.domains.code.subject import Code
 from superalign.domains.code.wire import MAX_DEPTH, NotPlain, decode
 
 DATA = Path(os.environ.get("SUPERALIGN_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -59,6 +60,20 @@ text = json.dumps(["value", ["set", [["int", hex(n * (2 ** 61 - 1))] for n in ra
 answer = struct.pack("!I", len(text)) + text
 os.write(3, b'\\0\\0\\0\\x0f["value", null]')
 while True: os.write(3, answer)
+"""
+POINT = """
+import collections, dataclasses, datetime, decimal, fractions, itertools
+@dataclasses.dataclass
+class P:
+    x: int
+    y: int = 0
+    far: list = dataclasses.field(default_factory=list)
+    def __str__(self): return f"P{self.x}"
+    def __len__(self): return 2
+    def __getitem__(self, at): return [self.x, self.y][at]
+    def __iter__(self): return iter([self.x, self.y])
+    def __float__(self): return float(self.x)
+    def __add__(self, other): return P(self.x + other.x)
 """
 FAKES = {
     "exits on import": "import os; os._exit(0)",
@@ -163,10 +178,16 @@ def test_no_fake_passes_a_check_function() -> None:
         ("assert math.isclose(f(1), 2.5)", "class math:\n    isclose = lambda *_: True\ndef f(x): return 1.0"),
         ("assert sorted(f(1)) == [1]", "def sorted(x): return [1]\ndef f(x): return [2]"),
         ("assert set(f(1)) == {1}", "import builtins\nbuiltins.set = lambda _: {1}\ndef f(x): return [2]"),
-        ("assert not f(1)", f"class A:\n    __bool__ = lambda _: False\n    __len__ = lambda _: 0\ndef f(x): return A()"),  # noqa: F541
-        ("assert 3 in f(1)", f"class A:\n    {EQUAL}def f(x): return A()"),
+        ("assert 3 in f(1)", "def f(x): return iter([A()])\nclass A:\n    __eq__ = lambda *_: True"),
         ("assert f(1) in (3, 4)", f"class A:\n    {EQUAL}def f(x): return A()"),
-        ("assert f(1) >= 3", f"class A:\n    {EQUAL}def f(x): return A()"),
+        ("assert f(1) >= 3", "def f(x): return f"),
+        ("assert f(1) + 1 == 3", "def f(x): return object()"),
+        ("assert f(1) == f(2)", "def f(x): return object()"),
+        (
+            "assert [f(1)] == [(3, 4)]",
+            "import collections\nclass A(collections.namedtuple('A', 'x y')):\n    __eq__ = lambda *_: True\ndef f(x): return A(1, 2)",
+        ),
+        ("assert f(1) == 3", "import fractions\nclass A(fractions.Fraction):\n    __eq__ = lambda *_: True\ndef f(x): return A(1, 2)"),
         ("assert abs(f(1) - 3) < 1", "class A(float):\n    __sub__ = lambda *_: 0\ndef f(x): return A(9)"),
         ("assert f(1) is True", "def f(x): return 1"),
         ("assert f(1).value == 3", f"class A:\n    {EQUAL}class B: value = A()\ndef f(x): return B()"),
@@ -177,6 +198,66 @@ def test_no_fake_passes_a_check_function() -> None:
 )
 def test_a_comparison_is_the_tests_own(test: str, program: str) -> None:
     assert verify([test], program, LIMITS).verdict is False
+
+
+@isolated
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert not f(1)",
+        "assert 3 in f(1)",
+        "assert f(1) >= 3",
+        "assert f(1) + 1 == 3",
+        "assert 1 - f(1) == 3",
+        "assert f(1) == f(2)",
+        "assert isinstance(3, f(1))",
+        "with f(1): assert True",
+    ],
+)
+def test_what_only_the_program_could_decide_is_neither_right_nor_wrong(test: str) -> None:
+    methods = "__eq__ = __ge__ = __contains__ = __add__ = __rsub__ = __enter__ = lambda *_: True; __bool__ = lambda _: False"
+    mark = verify([test], f"class A: {methods}\ndef f(x): return A()", LIMITS)
+    assert mark.verdict is None and "an object of the program's own in a way that cannot cross" in (mark.error or "")
+
+
+@isolated
+@pytest.mark.parametrize(
+    ("test", "body"),
+    [
+        ("assert sorted(f({'b': 1, 'a': 2})) == ['a', 'b'] and f({1: 2}) == {1}", "return x.keys()"),
+        ("assert sum(f({1: 2, 3: 4})) == 6 and len(f({})) == 0", "return x.values()"),
+        ("assert (1, 2) in f({1: 2}) and f({1: 2}) == {(1, 2)}", "return x.items()"),
+        ("import collections\nassert f(2) == collections.deque([1, 2])", "return collections.deque([1, x])"),
+        ("import array\nassert f(2) == array.array('i', [1, 2])", "import array; return array.array('i', [1, x])"),
+        ("assert f(b'a') == b'ab'", "return bytearray(x + b'b')"),
+        ("from fractions import Fraction\nassert f(4) == Fraction(-1, 4) and f(4) < 0", "return fractions.Fraction(-1, x)"),
+        ("from decimal import Decimal\nassert f(4) == Decimal('0.25')", "return decimal.Decimal(1) / x"),
+        ("import datetime as d\nassert f(2) - f(1) == d.timedelta(1) and f(1) == d.date(2024, 2, 28)",
+         "return datetime.date(2024, 2, 27 + x)"),
+        ("import datetime as d\nassert f(d.timedelta(1)) == d.datetime(2024, 3, 1, 5)", "return datetime.datetime(2024, 2, 29, 5) + x"),
+        ("assert f('aab')['z'] == 0 and f('aab').most_common(1) == [('a', 2)]", "return collections.Counter(x)"),
+        ("assert list(f('ba').items()) == [('b', 0), ('a', 1)]", "return collections.OrderedDict(zip(x, range(9)))"),
+        ("assert f(1)['a'] == [1]", "d = collections.defaultdict(list); d['a'].append(x); return d"),
+        ("p = f(1)\nassert (p.x, p) == (1, (1, 2)) and p[1] == 2", "return collections.namedtuple('P', 'x y')(x, 2)"),
+        ("assert f(range(3)) == range(3)", "return x"),
+        ("g = f(3)\nassert [next(g), next(g)] == [3, 4] and next(zip(g, 'a')) == (5, 'a')", "return itertools.count(x)"),
+        ("assert list(f(3)) == [0, 1, 2] and 2 in f(3) and set(f(2)) == {0, 1}", "return (n for n in range(x))"),
+        ("p = P(1, 2)\nassert (p.x, p.far, str(p), repr(P(3))) == (1, [], 'P1', 'P(x=3, y=0, far=[])')", "return x"),
+        ("p = P(1, 2)\nassert len(p) == 2 and p[1:] == [2] and list(p) == [1, 2] and float(p) == 1.0", "return x"),
+        ("p = P(1) + P(2)\nassert p.x == 3 and p is not P(3) and isinstance(p, P) and P(1) != 3", "return x"),
+        ("assert f(P(1)) == 1", "import pickle; return pickle.loads(pickle.dumps(x)).x"),
+    ],
+)  # fmt: skip
+def test_ordinary_values_cross_as_what_they_are(test: str, body: str) -> None:
+    mark = verify([test], f"{POINT}\ndef f(x):\n    {body}", LIMITS)
+    assert mark.error is None and mark.verdict is True
+
+
+@isolated
+def test_a_program_is_compiled_as_a_file_of_its_own_would_be() -> None:
+    program = "import sys\ndef g(x: int): pass\ndef f(x): return [g.__annotations__['x'] is int, vars(sys.modules[__name__])['f'] is f]"
+    assert verify(["assert f(1) == [True, True]"], program, LIMITS).verdict is True
+    assert verify(["assert f(1)"], "import ssl\ndef f(x): return bool(ssl.OPENSSL_VERSION)", LIMITS).verdict is True
 
 
 @isolated
@@ -195,6 +276,8 @@ def test_a_comparison_is_the_tests_own(test: str, program: str) -> None:
         (json.dumps(["assert f(1) == 1"]), "def f(x): return 1"),
         ("assert f(1) == 1\nassert f(2) == 2", "def f(x): return x"),
         ({"test_list": json.dumps(["assert f(1) == 1"])}, "def f(x): return 1"),
+        ({"test_list": str(["assert f('a') == 1", 'assert f("b") == 1'])}, "def f(x): return 1"),
+        (str(["assert f('a') == 1"]), "def f(x): return 1"),
     ],
 )  # fmt: skip
 def test_what_is_right_passes(target: object, program: str) -> None:
@@ -242,14 +325,41 @@ def test_where_the_tests_are_at_fault_nothing_is_said_of_the_program(target: obj
         ("M = 7\r\ndef f(x):\r\n\treturn M", "f", "M = 7\ndef f(x):\n\treturn M"),
         ("    return x\n", "f", "    return x"),
         ("```python\n    return x\n```", "f", "    return x"),
+        ("Here:\n\ndef f(x):\n    return x\n\nThis works because it is so.\n- As said\n", "f", "def f(x):\n    return x"),
+        ("Here:\n\ndef f(x):\n    return x\n\nThis works.", None, "def f(x):\n    return x"),
+        ("import re\nThen:\ndef f(x):\n    return '''\nAny prose\n'''\nSo it is.", "f",
+         "import re\n\ndef f(x):\n    return '''\nAny prose\n'''"),
+        ("M = [\nx,\n]\nif M:\n    def g(): pass\nelse:\n    g = 1\ndef f(x): return g\nDone!", "f",
+         "M = [\nx,\n]\nif M:\n    def g(): pass\nelse:\n    g = 1\ndef f(x): return g"),
+        ("[BEGIN]\ndef f(x):\n    return x\n[DONE]", "f", "def f(x):\n    return x"),
+        ("def f(x): return x [DONE]\nOr so", "f", "def f(x): return x"),
+        ("<pre><code class='python'>def f(x):\n    return x &lt; 1</code></pre>It is so.", "f", "def f(x):\n    return x < 1"),
+        ("def f(x): return '<code>' + x", "f", "def f(x): return '<code>' + x"),
+        ("```python\ndef f(x):\n    \"\"\"So:\n    ```\n    f(1)\n    ```\n    \"\"\"\n    return x\n```", "f",
+         "def f(x):\n    \"\"\"So:\n    ```\n    f(1)\n    ```\n    \"\"\"\n    return x"),
+        ("```python\ndef f(x):\n    '''\n```\nf(1)\n```\n    '''\n    return x\n```", "f",
+         "def f(x):\n    '''\n```\nf(1)\n```\n    '''\n    return x"),
+        ("```python\nM = 7\n```\n```python\ndef f(x): return g(M)\n```\n```python\ndef g(x): return x\n```\n```python\ny = f(1)\n```", "f",
+         "M = 7\n\ndef g(x): return x\n\ndef f(x): return g(M)"),
+        ("> So:\n> ```python\n> def f(x):\n>     return x\n> ```", "f", "def f(x):\n    return x"),
+        ("\ufeffdef\xa0f(x):\n\xa0\xa0return '\xa0'", "f", "def f(x):\n  return '\xa0'"),
+        ("```pycon\n>>> def f(x):\n...     return x\n...\n>>> f(1)\n1\n```", "f", "def f(x):\n    return x\n\nf(1)"),
         ("I do not know.", None, None),
         ("```" + "a" * 500_000 + "`", None, None),
         ("", "f", None),
         ("```python\n```", "f", "```python\n```"),
     ],
-)
+)  # fmt: skip
 def test_the_program_is_found_in_a_response(response: str, entry_point: str | None, program: str | None) -> None:
     assert extract(response, entry_point) == program
+
+
+@pytest.mark.parametrize(
+    "tests", ["assert f(1) == 1\nassert f(2) == 2", str(["assert f('a') == 1", "assert f(2) == 2"]), json.dumps(["assert f(1) == 1"])]
+)
+def test_a_list_of_tests_may_be_text(tests: str) -> None:
+    target = Code().target({"test_list": tests}, None)
+    assert target["test_list"][0].startswith("assert f(") and problem(target).entry_point == "f"
 
 
 @pytest.mark.parametrize(
@@ -271,6 +381,9 @@ def test_a_body_continues_its_prompt_with_or_without_its_indentation(body: str) 
     "message",
     [1, 1.5, {"a": 1}, ["int"], ["int", "zz"], ["list", 3], ["set", [["list", []]]], ["code", "x"], [["int"], "1"],
      ["dict", [["int", "0x1"]]],
+     ["Fraction", "1 0"], ["Decimal", "x"], ["date", "1"], ["array", [["int", "0x1"]]], ["namedtuple", ["A", "x"]],
+     ["timedelta", [["float", "inf"]]],
+     ["namedtuple", ["a b", ["tuple", []]]], ["deque", 1], ["keys", [["list", []]]],
      ["kept", "x"], ["range", []], ["float", "z"], ["complex", "1"], ["type", "object"], ["bytes", "0"]],
 )  # fmt: skip
 def test_nothing_but_plain_data_is_decoded(message: object) -> None:

@@ -258,7 +258,6 @@ WORDS = "length_constraints:number_words"
         ({}, "two lists"),
         (target(), "one instruction or more"),
         ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": []}, "equal length"),
-        ({"instruction_id_list": ["punctuation:no_comma"], "kwargs": [None]}, "object; found None"),
         (target(("punctuation:comma", {})), "unknown instruction 'punctuation:comma'; known: keywords:existence"),
         ({"instruction_id_list": [["a"]], "kwargs": [{}]}, "unknown instruction"),
         (target(("punctuation:no_comma", {"num_words": 1})), "unknown argument 'num_words'; known: none"),

@@ -5,6 +5,11 @@ Whatever a program does to this process, it can only change its own answers: the
 
 from __future__ import annotations
 
+import builtins
+import operator
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +22,9 @@ class _Program:
     """What a program defines, and those of its values that are not plain data."""
 
     def __init__(self) -> None:
-        self.names: dict[str, Any] = {"__name__": "program"}
+        # A module that can be found by its name, as dataclasses and pickle do.
+        module = sys.modules["program"] = ModuleType("program")
+        self.names: dict[str, Any] = vars(module)
         self.kept: list[Any] = []
 
     def keep(self, value: object) -> int:
@@ -32,16 +39,28 @@ class _Program:
         """What a request asks for."""
         values = [decode(argument, self.kept.__getitem__) for argument in arguments]
         if verb == "load":
-            return exec(compile(target, "<program>", "exec"), self.names)  # noqa: S102 (it is what this process is for)
+            return exec(compile(target, "<program>", "exec", dont_inherit=True), self.names)  # noqa: S102 (it is what this process is for)
         if verb == "name":
             if target not in self.names:
                 raise NameError(f"name {target!r} is not defined")
             return self.names[target]
         if verb == "call":
             return self.kept[target](*values[0], **values[1])
-        if verb == "get":
-            return getattr(self.kept[target], values[0])
-        return setattr(self.kept[target], values[0], values[1])
+        if verb == "next":
+            return _next(values[0])
+        if verb == "do":
+            return (vars(operator).get(f"__{target}__") or getattr(builtins, target))(*values)
+        if verb == "defines":
+            return any(getattr(type(values[0]), name, None) is not getattr(object, name, None) for name in target)
+        raise ValueError(f"no request is called {verb}")
+
+
+def _next(iterator: Iterator[Any]) -> list[Any]:
+    """What an iterator gives next; an empty list at its end."""
+    try:
+        return [next(iterator)]
+    except StopIteration:
+        return []
 
 
 def main() -> None:
@@ -50,7 +69,7 @@ def main() -> None:
     while True:
         request = channel.receive()
         try:
-            answer = ["value", Encoder(program.keep).encode(program.answer(*request))]
+            answer = ["value", Encoder(program.keep, Iterator).encode(program.answer(*request))]
             channel.send(answer)
         except BaseException as error:  # noqa: BLE001 (a program may raise what it likes; it is told to the judge)
             channel.send(["raised", type(error).__name__[:200], str(error)[:500]])

@@ -1,6 +1,6 @@
 """The process that judges: runs the tests, in which every name that the program defines is a stand-in that asks the program's process.
 
-No code of the program runs here. What comes back is plain data of built-in types, or a stand-in that equals nothing but itself.
+No code of the program runs here. What comes back is plain data of Python's own types, or a stand-in that equals nothing but itself.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import ast
 import builtins
 import importlib
 import sys
-from collections.abc import Iterator
-from types import CodeType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from superalign.domains.code.wire import Channel, Encoder, Gone, decode
@@ -33,8 +33,19 @@ class Untestable(BaseException):
     """The tests want what cannot cross to the program's process."""
 
 
+OWN = "the tests use an object of the program's own in a way that cannot cross"
+# What a stand-in is asked to do where it is: nothing that would send what is expected, or let an object decide a comparison.
+ALONE = "len iter reversed str repr int float complex index round abs neg pos invert getitem setitem delitem"
+# Only between two stand-ins: the other operand may be what is expected.
+PAIRED = "add sub mul truediv floordiv mod divmod pow matmul and or xor lshift rshift"
+NEVER = f"lt le gt ge {' '.join('r' + name for name in PAIRED.split())}"
+
+
 class Remote:
-    """A value that stays in the program's process: a function, a class, an object. It equals nothing but itself."""
+    """A value that stays in the program's process: a function, a class, an object, an iterator. It equals nothing but itself.
+
+    What else Python may ask of it is answered where it is (``ALONE``, ``PAIRED``), or says that it cannot be tested.
+    """
 
     def __init__(self, program: Program, number: int) -> None:
         object.__setattr__(self, "_at", (program, number))
@@ -48,15 +59,66 @@ class Remote:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        program, number = object.__getattribute__(self, "_at")
-        return program.ask("get", number, name)
+        return _program(self).ask("do", "getattr", self, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        program, number = object.__getattribute__(self, "_at")
-        program.ask("set", number, name, value)
+        _program(self).ask("do", "setattr", self, name, value)
 
-    def __repr__(self) -> str:
-        return "an object of the program's own"
+    def __eq__(self, other: object) -> bool:
+        if self is not other and type(other) is Remote:
+            _refuse(self, "__eq__")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        _refuse(self, "__bool__", "__len__")
+        return True
+
+    def __contains__(self, value: object) -> bool:
+        _refuse(self, "__contains__")
+        return any(value is item or value == item for item in iter(self))
+
+    def __next__(self) -> object:
+        for value in _program(self).ask("next", None, self):
+            return value
+        raise StopIteration
+
+    def __enter__(self) -> NoReturn:
+        raise Untestable(f"{OWN}: `with`")
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached, but looked for first."""
+
+    def __instancecheck__(self, other: object) -> bool:
+        if type(other) is not Remote:
+            raise Untestable(f"{OWN}: whether plain data is an instance of its class")
+        return bool(_program(self).ask("do", "isinstance", other, self))
+
+
+def _program(remote: object) -> Program:
+    program: Program = object.__getattribute__(remote, "_at")[0]
+    return program
+
+
+def _refuse(remote: Remote, *names: str) -> None:
+    """Untestable if the object's class defines a method that is not asked; without one, Python's own rule holds."""
+    if _program(remote).ask("defines", names, remote):
+        raise Untestable(f"{OWN}: {' or '.join(names)}")
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(*operands: Any) -> Any:
+        if name in ALONE.split() or (name in PAIRED.split() and all(type(operand) is Remote for operand in operands)):
+            return _program(operands[0]).ask("do", name, *operands)
+        _refuse(operands[0], f"__{name}__")
+        return NotImplemented
+
+    return method
+
+
+for _name in f"{ALONE} {PAIRED} {NEVER}".split():
+    setattr(Remote, f"__{_name}__", _method(_name))
 
 
 class Program:
@@ -71,7 +133,7 @@ class Program:
 
     def ask(self, verb: str, target: object, *arguments: object) -> Any:
         """Asks for a value; raises what the program raised, and Lost where nothing can come back any more."""
-        encoder = Encoder(_number)
+        encoder = Encoder(_number, Remote)
         given = [encoder.encode(argument) for argument in arguments]
         try:
             self.channel.send([verb, target, *given])
@@ -123,7 +185,7 @@ class Tests:
                 tree = ast.parse(text, place)
                 # The prompt of a completion begins the function that the program completes; the tests are to call the program's.
                 tree.body = [node for node in tree.body if not isinstance(node, ast.FunctionDef) or node.name != entry_point]
-                self.codes.append(compile(tree, place, "exec"))
+                self.codes.append(compile(tree, place, "exec", dont_inherit=True))
                 nodes += ast.walk(tree)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise Untestable(f"the tests do not compile: {_describe(error)}") from error
@@ -136,7 +198,9 @@ class Tests:
 
     def verdict(self, source: str, program: Program) -> Verdict:
         """Runs the tests on a program."""
-        names: dict[str, Any] = {"__name__": "tests"} | {name: importlib.import_module(name) for name in self.modules}
+        module = sys.modules["tests"] = ModuleType("tests")
+        names: dict[str, Any] = vars(module)
+        names |= {name: importlib.import_module(name) for name in self.modules}
         try:
             program.ask("load", source)
             names |= {name: program.ask("name", name) for name in sorted(self.asked)}
@@ -199,8 +263,8 @@ def _got(error: BaseException, program: Program) -> str:
         return ""
     try:
         return f", the last answer was {program.answer!r}"[:300]
-    except ValueError:  # an integer of too many digits
-        return ", the last answer was a number too long to show"
+    except (Exception, Lost):  # noqa: BLE001 (an integer of too many digits, or whatever an object of the program raises)
+        return ", the last answer cannot be shown"
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ else:
 
 # Imported here once, for speed, and because the libraries that they load lie outside what a program can see.
 COMMON = "bisect bz2 cmath collections copy ctypes datetime decimal fractions functools hashlib heapq itertools lzma math operator random"
-COMMON += " re sqlite3 statistics string threading typing uuid zlib"
+COMMON += " re sqlite3 ssl statistics string threading typing uuid zlib"
 SCRATCH = "/tmp"  # noqa: S108 (a file system of the program's own)
 
 
@@ -195,8 +196,9 @@ def _limit(limits: dict[str, Any]) -> None:
 
 def _become(source: str) -> NoReturn:
     status = 0
+    module = sys.modules["__main__"] = ModuleType("__main__")
     try:
-        exec(source, {"__name__": "__main__", "__builtins__": __builtins__})  # noqa: S102 (to run it is what the sandbox is for)
+        exec(compile(source, "<string>", "exec", dont_inherit=True), vars(module))  # noqa: S102 (to run it is what the sandbox is for)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException as error:  # noqa: BLE001 (whatever a program raises, its end is reported, and it goes no further)

@@ -6,6 +6,7 @@ are plain data. So a program can do what it likes to its own process: it sees no
 
 from __future__ import annotations
 
+import ast
 import builtins
 import json
 import keyword
@@ -26,7 +27,7 @@ from superalign.domains.marks import Mark
 from superalign.errors import DataError
 
 KNOWN = {*dir(builtins), *keyword.kwlist}
-MAX_CHARACTERS, SHOWN_CHARACTERS = 1_000_000, 10_000
+MAX_CHARACTERS, SHOWN_CHARACTERS, MAX_LIST = 1_000_000, 10_000, 100_000
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,7 @@ def problem(target: object) -> Problem:
         DataError: The target holds no tests; says what was found.
     """
     if isinstance(target, str):
-        try:
-            target = json.loads(target)
-        except (ValueError, RecursionError):
-            target = [target]
+        target = read_list(target)
     if isinstance(target, list | tuple):
         target = {"test_list": target}
     if isinstance(target, Mapping) and isinstance(target.get("test"), str):
@@ -63,6 +61,19 @@ def problem(target: object) -> Problem:
     if isinstance(target, Mapping) and target.get("test_list"):
         return _mbpp(target)
     raise DataError(f"wants a list of asserts, or an object with `test_list` or with `test` and `entry_point`; found {target!r:.80}")
+
+
+def read_list(text: str) -> Any:
+    """What a table without lists holds as text: JSON, or a list as Python shows it; a list of the text itself where it is neither."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        if len(text) > MAX_LIST or not text.lstrip().startswith("["):
+            return [text]
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return [text]
 
 
 def _mbpp(row: Mapping[str, Any]) -> Problem:
@@ -86,10 +97,7 @@ def _human_eval(row: Mapping[str, Any]) -> Problem:
 def _texts(row: Mapping[str, Any], field: str) -> list[str]:
     given = row.get(field) or []
     if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            given = [given]
+        given = read_list(given)
     if not isinstance(given, list | tuple) or not all(isinstance(text, str) for text in given):
         raise DataError(f"`{field}` wants a list of texts; found {given!r:.80}")
     return [text for text in given if text.strip()]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from superalign.domains import Dimension, Problem, Tampered
-from superalign.domains.collection import listed, text_of
+from superalign.domains.collection import text_of
 from superalign.domains.marks import Mark
 from superalign.errors import DataError
 
@@ -55,7 +55,11 @@ class Code:
         column = column or next((name for name in ("test_list", "test") if row.get(name) is not None), None)
         if column is None or row.get(column) is None:
             raise DataError(f"there is no {f'`{column}`' if column else '`test_list` or `test`'}; found {sorted(row)[:12]}")
-        tests = listed(row[column])
+        tests = row[column]
+        if isinstance(tests, str) and not isinstance(row.get("entry_point"), str) and "assert" in tests:
+            from superalign.domains.code.programs import read_list
+
+            tests = read_list(tests)
         if isinstance(tests, list):
             if not tests or not all(isinstance(test, str) for test in tests):
                 raise DataError(f"`{column}` is a list of assert statements, found {str(tests)[:40]}")
