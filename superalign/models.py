@@ -146,8 +146,10 @@ def blank(folder: Path, texts: Iterable[str], rng_seed: int, shape: str = "tiny"
         vocabulary: Rows of the embedding; by default as many as there are tokens, or Qwen2.5's 151936 at its own sizes.
     """
     import torch
+    import transformers
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    transformers.utils.logging.disable_progress_bar()
     words = _tokenizer(texts)
     torch.manual_seed(rng_seed)
     rows = vocabulary or (len(words) if shape == "tiny" else 151_936)

@@ -49,7 +49,7 @@ def _training(report: Any, as_json: bool) -> int:
             (*_rates(side), _most(run.peak_gib for run in side.runs), _most(run.utilisation for run in side.runs)) for side in one.sides
         ]
         screen.table(COLUMNS, rows, f"{one.method.upper()} of an untrained Qwen2.5 ({report.model}), {report.device}")
-        loss = f"final loss {100 * one.difference:+.2f} % from TRL's, from {one.start:.3f} before"
+        loss = f"the final losses differ by {100 * one.difference:.2f} %, from {one.start:.3f} before"
         screen.say(f"{one.ratio:.2f} times as fast as TRL at its defaults; {loss}")
     return 0
 
