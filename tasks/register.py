@@ -225,12 +225,18 @@ def moving(champions: Sequence[Registered], notes: dict[str, str] | None = None)
 
 
 def restorable(registered: Registered) -> None:
-    """Looks whether the weights are here or in MLflow, by hash as far as that takes no time. PolicyError if in neither."""
+    """Looks whether the weights are here or in MLflow, by hash as far as that takes no time; and the model they refer to.
+
+    Raises:
+        PolicyError: They are in neither place, or the model is missing or another one.
+    """
     if not any(_intact(folder, registered) for folder in (Path(registered.policy.path), Path(registered.place))) and store.server() is None:
         raise PolicyError(
             f"the weights of {registered.name} are missing or corrupted in {registered.policy.path} and in {registered.place}; "
             f"bring back either folder from a copy of this workspace (its files and md5s: `superalign lineage {registered.name} --json`)"
         )
+    if Path(registered.policy.path).is_dir() and (base := Base.read(Path(registered.policy.path))) is not None:
+        base.find()
 
 
 def restore_policy(md5: str) -> Policy:
