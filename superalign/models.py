@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from superalign.errors import PolicyError
+from superalign.errors import DataError, PolicyError
 
 if TYPE_CHECKING:
     from superalign.policy import Policy
@@ -18,6 +18,11 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 """What is fetched of a model of the hub: weights as safetensors, configuration, tokenizer, chat template."""
 CODE = ["*.py"]
+ABSENT: dict[str, tuple[type[PolicyError | DataError], str, str]] = {
+    "model": (PolicyError, "a folder", "name a folder with config.json, safetensors and a tokenizer, or `blank` for an untrained one"),
+    "dataset": (DataError, "a file or folder", "name a local file or folder with domain.path"),
+}
+"""What is said where something of the hub is not to be had: the error, what else it could have been, and the way out."""
 BLANK = {"blank": "tiny", "blank:0.5b": "0.5b", "blank:1.5b": "1.5b"}
 """Names that stand for an untrained Qwen2.5, made on the spot."""
 SHAPES = {
@@ -55,7 +60,7 @@ def locate(name: str, revision: str | None = None, *, trust_remote_code: bool = 
     except OSError as error:
         raise PolicyError(f"the model {name[:80]!r} cannot be looked at ({error.strerror}); name a folder or a hub id") from error
     if not there:
-        folder = _snapshot(name, revision, (*FILES, *(CODE if trust_remote_code else ())))
+        folder = snapshot("model", name, (*FILES, *(CODE if trust_remote_code else ())), revision)
     if (folder / "adapter_config.json").is_file():
         raise PolicyError(f"{name} is an adapter and no model: name the model it lies over, or merge it into that first")
     if not any(folder.glob("*.safetensors")):
@@ -135,15 +140,14 @@ def load(
     return tokenizer, model
 
 
-def blank(folder: Path, texts: Iterable[str], rng_seed: int, shape: str = "tiny", *, vocabulary: int | None = None) -> Path:
+def blank(folder: Path, texts: Iterable[str], rng_seed: int, shape: str = "tiny") -> Path:
     """Writes an untrained Qwen2.5 with a byte-level BPE tokenizer trained on ``texts``: real code paths, small or random weights.
 
     Args:
         folder: Where to.
         texts: What the tokenizer is trained on; equal texts and seeds give equal files.
         rng_seed: Random seed of the weights.
-        shape: A key of ``SHAPES``.
-        vocabulary: Rows of the embedding; by default as many as there are tokens, or Qwen2.5's 151936 at its own sizes.
+        shape: A key of ``SHAPES``; the embedding of Qwen2.5's own sizes has its 151936 rows, a tiny one's as many as there are tokens.
     """
     import torch
     import transformers
@@ -152,10 +156,9 @@ def blank(folder: Path, texts: Iterable[str], rng_seed: int, shape: str = "tiny"
     transformers.utils.logging.disable_progress_bar()
     words = _tokenizer(texts)
     torch.manual_seed(rng_seed)
-    rows = vocabulary or (len(words) if shape == "tiny" else 151_936)
     config = Qwen2Config(
         **SHAPES[shape],  # type: ignore[arg-type]
-        vocab_size=rows,
+        vocab_size=len(words) if shape == "tiny" else 151_936,
         max_position_embeddings=4096,
         tie_word_embeddings=True,
         pad_token_id=words.pad_token_id,
@@ -190,21 +193,21 @@ def _tokenizer(texts: Iterable[str]) -> Any:
     )
 
 
-def offline() -> bool:
-    """Whether the hub may not be asked."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-
-
 @functools.cache
-def _snapshot(name: str, revision: str | None, files: tuple[str, ...]) -> Path:
+def snapshot(kind: Literal["model", "dataset"], name: str, files: tuple[str, ...], revision: str | None = None) -> Path:
+    """The folder of a hub id in the cache, which is fetched where there is a network.
+
+    Raises:
+        PolicyError: The model is not to be had.
+        DataError: The dataset is not to be had.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), local_files_only=offline()))
+        return Path(snapshot_download(name, repo_type=kind, revision=revision, allow_patterns=list(files), local_files_only=offline))
     except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        state = "the hub may not be asked (HF_HUB_OFFLINE)" if offline() else f"the hub says: {str(error).splitlines()[0]}"
-        raise PolicyError(
-            f"the model {name!r} is neither a folder nor in the Hugging Face cache, and {state}; name a folder with config.json, "
-            "safetensors and a tokenizer, or `blank` for an untrained one"
-        ) from error
+        state = "the hub may not be asked (HF_HUB_OFFLINE)" if offline else f"the hub says: {str(error).splitlines()[0]}"
+        wrong, place, way = ABSENT[kind]
+        raise wrong(f"the {kind} {name!r} is neither {place} nor in the Hugging Face cache, and {state}; {way}") from error

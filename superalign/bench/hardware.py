@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,14 @@ CHIPS = {
     "H100 NVL": Chip(835e12, 3.90e12),
     "H100": Chip(989e12, 3.35e12),
     "A100-SXM4-80GB": Chip(312e12, 2.04e12),
+    "A100 80GB PCIe": Chip(312e12, 1.94e12),
     "A100": Chip(312e12, 1.56e12),
-    "L40S": Chip(362e12, 0.86e12),
+    "L40S": Chip(362e12, 0.864e12),
     "L4": Chip(121e12, 0.30e12),
     "A10": Chip(125e12, 0.60e12),
     "RTX 4090": Chip(165e12, 1.01e12),
 }
-"""By what is in their names; the first that fits counts."""
+"""By whole words in their names, since an A10G is no A10 and an L40 no L4; the first that fits counts."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def chip(device: Any) -> Chip | None:
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_name(device)
-    return next((peaks for part, peaks in CHIPS.items() if part in name), None)
+    return next((peaks for part, peaks in CHIPS.items() if re.search(rf"\b{part}\b", name)), None)
 
 
 def device_name(device: Any) -> str:

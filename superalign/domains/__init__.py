@@ -145,7 +145,10 @@ class Task(Protocol):
 
 
 class Subject(Protocol):
-    """What sets one dataset apart from another: its rows, how a response's answer is read, what right means."""
+    """What sets one dataset apart from another: its rows, how a response's answer is read, what right means.
+
+    A subclass that says no more than what a problem is has open answers: read whole, never tampered with, and judged by a critic.
+    """
 
     name: str
     criterion: str
@@ -159,19 +162,21 @@ class Subject(Protocol):
 
     def final(self, text: str) -> str | None:
         """The answer a response ends in, normalised; None where it has none."""
-        ...
+        from superalign.domains.collection import normal
+
+        return normal(text) or None
 
     def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
-        """The problem's demonstration with an error; None where it cannot be tampered with."""
-        ...
+        """The problem's demonstration with an error; None where it cannot be tampered with: another problem's is taken instead."""
+        return None
 
     def target(self, row: Mapping[str, Any], column: str | None) -> Any:
         """What a response to this row is held against, taken from ``column`` or from the usual ones; DataError where it is not there."""
-        ...
+        return None
 
     def verify(self, target: Any, text: str) -> Mark:
         """Whether a response is right; verdict None where nothing can tell."""
-        ...
+        return Mark(None, error=f"open answers are judged by a critic; the {self.name} domain has no verifier")
 
 
 class Truth(Protocol):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
-from superalign.domains import Dimension, Problem, Tampered
+from superalign.domains import Dimension, Problem, Subject
 from superalign.domains.collection import normal, text_of
-from superalign.domains.marks import Mark
 from superalign.errors import DataError
 
 
-class Talk:
+class Talk(Subject):
     """Rows with ``turns`` (a list whose first is asked), ``prompt`` (such a list, or text) or ``instruction``, and a ``category``."""
 
     name = "chat"
@@ -31,19 +29,3 @@ class Talk:
         answer = next((row[name] for name in ("completion", "output") if isinstance(row.get(name), str) and row[name].strip()), None)
         category = normal(str(row.get("category") or "general")).replace(" ", "_")
         return Problem(prompt=prompt, category=category, demonstration=answer)
-
-    def final(self, text: str) -> str | None:
-        """The whole answer: there is no shorter one."""
-        return normal(text) or None
-
-    def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
-        """Nothing: another problem's answer is taken instead."""
-        return None
-
-    def target(self, row: Mapping[str, Any], column: str | None) -> Any:
-        """Nothing."""
-        return None
-
-    def verify(self, target: Any, text: str) -> Mark:
-        """Nothing can tell exactly."""
-        return Mark(None, error="open answers are judged by a critic; the chat domain has no verifier")

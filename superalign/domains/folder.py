@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError
 
 from superalign.config import Config, explain
-from superalign.domains import Dimension, Problem, Tampered
+from superalign.domains import Dimension, Problem, Subject
 from superalign.domains.collection import normal, text_of
 from superalign.domains.marks import Mark
 from superalign.errors import ConfigError, DataError
@@ -40,7 +39,7 @@ class Description(Config):
     """``exact``: the answer is the target, ``contains``: it holds it, but for case, punctuation and spaces; ``number``: it ends in it."""
 
 
-class Folder:
+class Folder(Subject):
     """The domain that a description describes."""
 
     def __init__(self, description: Description) -> None:
@@ -72,15 +71,11 @@ class Folder:
     def final(self, text: str) -> str | None:
         """The number a response ends in, or all of it."""
         if self.said.verifier != "number":
-            return normal(text) or None
+            return super().final(text)
         from superalign.domains.gsm8k.answers import parse
 
         found = parse(text)
         return None if found is None else str(found)
-
-    def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
-        """Nothing: another problem's answer is taken instead."""
-        return None
 
     def target(self, row: Mapping[str, Any], column: str | None) -> Any:
         """The cell of the target's column."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
-from superalign.domains import Dimension, Problem, Tampered
+from superalign.domains import Dimension, Problem, Subject
 from superalign.domains.collection import normal, text_of
-from superalign.domains.marks import Mark
 from superalign.errors import DataError
 
 LABELS = ("safe", "unsafe")
 
 
-class Safety:
+class Safety(Subject):
     """Rows in XSTest's columns (``prompt``, ``type``, ``label``); rows with a ``goal`` alone are unsafe, as JailbreakBench's are."""
 
     name = "safety"
@@ -35,19 +33,3 @@ class Safety:
             raise DataError(f"`label` is safe or unsafe, found {str(row.get('label'))[:40]!r}")
         kind = normal(str(row.get("type") or row.get("category") or "general")).replace(" ", "_")
         return Problem(prompt=text_of(row, "prompt", "goal"), category=f"{label}-{kind}")
-
-    def final(self, text: str) -> str | None:
-        """The whole answer: there is no shorter one."""
-        return normal(text) or None
-
-    def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
-        """Nothing: there are no demonstrations."""
-        return None
-
-    def target(self, row: Mapping[str, Any], column: str | None) -> Any:
-        """Nothing."""
-        return None
-
-    def verify(self, target: Any, text: str) -> Mark:
-        """Nothing can tell exactly."""
-        return Mark(None, error="refusal and harm are judged by a critic; the safety domain has no verifier")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from superalign.errors import DataError
-from superalign.models import offline
+from superalign.models import snapshot
 from superalign.tables import SUFFIXES, Row, rows
 
 HUB = re.compile(r"(\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:/([\w./-]{1,200}))?")
@@ -55,23 +54,7 @@ def _fetched(path: str) -> Path:
         raise DataError(
             f"{path} does not exist; domain.path is a file, a folder or a dataset of the hub, written OWNER/NAME or OWNER/NAME/FOLDER"
         )
-    folder = _snapshot(found[1]) / (found[2] or "")
+    folder = snapshot("dataset", found[1], tuple(f"*{suffix}" for suffix in SUFFIXES)) / (found[2] or "")
     if not folder.is_dir():
         raise DataError(f"the dataset {found[1]} has no folder {found[2]!r}; look at its files on the hub")
     return folder
-
-
-@functools.cache
-def _snapshot(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    wanted = [f"*{suffix}" for suffix in SUFFIXES]
-    try:
-        return Path(snapshot_download(name, repo_type="dataset", allow_patterns=wanted, local_files_only=offline()))
-    except (HFValidationError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        state = "the hub may not be asked (HF_HUB_OFFLINE)" if offline() else f"the hub says: {str(error).splitlines()[0]}"
-        raise DataError(
-            f"the dataset {name!r} is neither a file or folder nor in the Hugging Face cache, and {state}; "
-            "name a local file or folder with domain.path"
-        ) from error

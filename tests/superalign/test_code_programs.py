@@ -3,20 +3,23 @@
 import gzip
 import json
 import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from superalign.domains.code.extraction import extract
-from superalign.domains.code.programs import complete, problem, verify, verify_many
-from superalign.domains.code.sandbox import Limits, available
+from superalign.domains.code.programs import complete, problem, verify
+from superalign.domains.code.sandbox import Limits
 from superalign.domains.code.subject import Code
 from superalign.domains.code.wire import MAX_DEPTH, NotPlain, decode
+from superalign.domains.marks import Mark
+from tests.sandboxed import isolated
 
 DATA = Path(os.environ.get("SUPERALIGN_DATA") or Path(__file__).parents[3] / "shared" / "data")
 LIMITS = Limits(cpu_seconds=1, wall_seconds=20)
-isolated = pytest.mark.skipif(available() is not None, reason=f"no isolation here: {available()}")
 
 SECRET = "swordfish-4711"
 TESTS = [f"assert f(1) == {SECRET!r}", "assert f(2) == [1, 2.5]", "assert f(3) is not True and f(3) == {'a': (1,)}"]
@@ -143,7 +146,7 @@ def test_a_right_program_passes_in_either_form() -> None:
 
 @isolated
 def test_no_fake_passes_and_each_is_told_why() -> None:
-    marks = dict(zip(FAKES, verify_many([(TESTS, program) for program in FAKES.values()], LIMITS), strict=True))
+    marks = dict(zip(FAKES, verified((TESTS, program) for program in FAKES.values()), strict=True))
     assert {name: mark.verdict for name, mark in marks.items()} == dict.fromkeys(FAKES, False)
     assert all(mark.error for mark in marks.values())
     assert marks["runs for ever"].error == "timeout after 1 s CPU"
@@ -167,7 +170,7 @@ def test_no_fake_passes_a_check_function() -> None:
         "def check(c): pass\ndef f(x): return 1",
         f"def helper(x): return 4\ndef f(x): return {SECRET!r} if x == 1 else 3",
     ]
-    marks = list(verify_many([(CHECK, program) for program in fakes], LIMITS))
+    marks = verified((CHECK, program) for program in fakes)
     assert [mark.verdict for mark in marks] == [False] * len(fakes)
 
 
@@ -399,6 +402,12 @@ def test_what_is_nested_too_deep_is_not_decoded() -> None:
         decode(message, lambda number: number)
 
 
+def verified(pairs: Iterable[tuple[object, str]], limits: Limits = LIMITS) -> list[Mark]:
+    """Marks of pairs of target and response, four at a time."""
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda pair: verify(pair[0], pair[1], limits), pairs))
+
+
 def rows(path: str) -> list[dict[str, Any]]:
     if not (DATA / path).exists():
         pytest.skip(f"public data is not there: {DATA / path}; SUPERALIGN_DATA may point elsewhere")
@@ -415,7 +424,7 @@ def rows(path: str) -> list[dict[str, Any]]:
 def test_every_published_solution_is_right_and_wrong_when_its_answers_are_altered(path: str, solution: str) -> None:
     problems = rows(path)
     fenced = [(row, f"So:\n```python\n{row.get('prompt', '')}{row[solution]}\n```") for row in problems]
-    marks = list(verify_many([(row, row[solution]) for row in problems] + fenced, num_workers=4))
+    marks = verified([(row, row[solution]) for row in problems] + fenced, Limits())
     assert [mark.error for mark in marks if mark.verdict is not True] == []
     altered = [(row, f"{row.get('prompt', '')}{row[solution]}\n{ALTER.format(name=problem(row).entry_point)}") for row in problems]
-    assert [mark.parsed for mark in verify_many(altered, num_workers=4) if mark.verdict is not False] == []
+    assert [mark.parsed for mark in verified(altered, Limits()) if mark.verdict is not False] == []

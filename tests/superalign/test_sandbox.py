@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from superalign.domains.code import sandbox
-from superalign.domains.code.sandbox import Limits, Run, available, run
+from superalign.domains.code.sandbox import Limits, Run, run
+from tests.sandboxed import descendants, isolated, nested
 
-pytestmark = pytest.mark.skipif(available() is not None, reason=f"no isolation here: {available()}")
+pytestmark = isolated
 
 ROOT = Path(__file__).parents[2]
 QUICK = Limits(cpu_seconds=1, wall_seconds=10)
@@ -191,20 +192,3 @@ def test_programs_share_nothing() -> None:
     second = run("import builtins, os; print(os.listdir(), hasattr(builtins, 'left'), dict(os.environ), hash('a'))")
     assert first.output == b"['left']\n" and second.output.startswith(b"[] False {} ")
     assert run("import builtins, os; print(os.listdir(), hasattr(builtins, 'left'), dict(os.environ), hash('a'))").output == second.output
-
-
-def descendants(pid: int) -> list[int]:
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile, as the supervisor of an earlier program
-        return []
-    return children + [below for child in children for below in descendants(child)]
-
-
-def nested(pid: int) -> bool:
-    """Whether a process is in a PID namespace below ours."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return len(status.split("NSpid:", 1)[1].split("\n", 1)[0].split()) > 1

@@ -12,8 +12,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,7 +37,7 @@ from superalign.serving.batcher import Batcher
 PROMPTS = [f"What is {number} plus {number * 7 % 30}?" for number in range(12)]
 ONE = Sampling(num_samples=1, temperature=0, max_tokens=12)
 ASK = {"model": "learner/2", "messages": [{"role": "user", "content": "1+1?"}]}
-TEXT = {"model": "learner/2", "prompt": "1+1="}
+TEXT: dict[str, Any] = {"model": "learner/2", "prompt": "1+1="}
 WAIT = 60.0
 
 
@@ -171,58 +172,48 @@ def test_conversations_of_any_length_go_through_the_models_template(recorder: tu
 
 
 @pytest.mark.parametrize(
-    ("beyond", "field"),
+    ("body", "beyond", "field"),
     [
-        ({"stream": True}, "stream"),
-        ({"stop": ["\n"]}, "stop"),
-        ({"tools": [{"type": "function"}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"top_logprobs": 2}, "top_logprobs"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
-        ({"skip_special_tokens": False}, "skip_special_tokens"),
-        ({"n": 0}, "n"),
-        ({"n": 10**9}, "n"),
-        ({"n": "2"}, "n"),
-        ({"temperature": -1}, "temperature"),
-        ({"temperature": float("nan")}, "temperature"),
-        ({"top_p": 0}, "top_p"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"seed": 2**63}, "seed"),
-        ({"seed": 0.5}, "seed"),
-        ({"logprobs": 5}, "logprobs"),
-        ({"messages": []}, "messages"),
-        ({"messages": "hello"}, "messages"),
-        ({"messages": [{"role": "user"}]}, "messages"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages"),
-        ({"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}, "messages.tool_calls"),
-        ({"messages": [{"role": "critic", "content": "a"}]}, "messages"),
-        ({"model": None}, "model"),
+        (ASK, {"stream": True}, "stream"),
+        (ASK, {"stop": ["\n"]}, "stop"),
+        (ASK, {"tools": [{"type": "function"}]}, "tools"),
+        (ASK, {"response_format": {"type": "json_object"}}, "response_format"),
+        (ASK, {"top_logprobs": 2}, "top_logprobs"),
+        (ASK, {"frequency_penalty": 0.5}, "frequency_penalty"),
+        (ASK, {"skip_special_tokens": False}, "skip_special_tokens"),
+        (ASK, {"n": 0}, "n"),
+        (ASK, {"n": 10**9}, "n"),
+        (ASK, {"n": "2"}, "n"),
+        (ASK, {"temperature": -1}, "temperature"),
+        (ASK, {"temperature": float("nan")}, "temperature"),
+        (ASK, {"top_p": 0}, "top_p"),
+        (ASK, {"max_tokens": 0}, "max_tokens"),
+        (ASK, {"seed": 2**63}, "seed"),
+        (ASK, {"seed": 0.5}, "seed"),
+        (ASK, {"logprobs": 5}, "logprobs"),
+        (ASK, {"messages": []}, "messages"),
+        (ASK, {"messages": "hello"}, "messages"),
+        (ASK, {"messages": [{"role": "user"}]}, "messages"),
+        (ASK, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages"),
+        (ASK, {"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}, "messages.tool_calls"),
+        (ASK, {"messages": [{"role": "critic", "content": "a"}]}, "messages"),
+        (ASK, {"model": None}, "model"),
+        (TEXT, {"logprobs": 5}, "logprobs"),
+        (TEXT, {"prompt": [1, 2]}, "prompt"),
+        (TEXT, {"prompt": ""}, "prompt"),
+        (TEXT, {"prompt": ["a", ""]}, "prompt"),
+        (TEXT, {"prompt": []}, "prompt"),
+        (TEXT, {"prompt": ["a"] * 600, "n": 2}, "prompt"),
+        (TEXT, {"echo": True}, "echo"),
+        (TEXT, {"suffix": "b"}, "suffix"),
+        (TEXT, {"best_of": 4}, "best_of"),
     ],
 )
-def test_what_is_not_done_is_refused_by_its_name(recorder: tuple[Recorder, Served], beyond: dict[str, Any], field: str) -> None:
+def test_what_is_not_done_is_refused_by_its_name(
+    recorder: tuple[Recorder, Served], body: dict[str, Any], beyond: dict[str, Any], field: str
+) -> None:
     engine, served = recorder
-    status, said, param = refused(served, ASK | beyond)
-    assert (status, param) == (400, field) and said
-    assert not engine.calls
-
-
-@pytest.mark.parametrize(
-    ("beyond", "field"),
-    [
-        ({"logprobs": 5}, "logprobs"),
-        ({"prompt": [1, 2]}, "prompt"),
-        ({"prompt": ""}, "prompt"),
-        ({"prompt": ["a", ""]}, "prompt"),
-        ({"prompt": []}, "prompt"),
-        ({"prompt": ["a"] * 600, "n": 2}, "prompt"),
-        ({"echo": True}, "echo"),
-        ({"suffix": "b"}, "suffix"),
-        ({"best_of": 4}, "best_of"),
-    ],
-)
-def test_what_is_not_done_with_texts_is_refused_by_its_name(recorder: tuple[Recorder, Served], beyond: dict[str, Any], field: str) -> None:
-    engine, served = recorder
-    status, said, param = refused(served, TEXT | beyond)
+    status, said, param = refused(served, body | beyond)
     assert (status, param) == (400, field) and said
     assert not engine.calls
 
@@ -297,32 +288,35 @@ def test_an_engine_that_fails_is_said_to_have_and_goes_on(recorder: tuple[Record
     assert asked(served, TEXT)[0].status_code == 200
 
 
-async def entered(engine: Recorder) -> None:
-    """Waits until the engine is called once more."""
+@asynccontextmanager
+async def busy(engine: Recorder, served: Served, queue: int = batches.QUEUE) -> AsyncIterator[tuple[Client, asyncio.Task[httpx.Response]]]:
+    """A client whose first request, which comes with it, keeps the engine busy until the block ends."""
+    client = Client(served, queue)
+    engine.free.clear()
+    first = asyncio.create_task(client.post(TEXT))
     await asyncio.to_thread(engine.entered.acquire, timeout=WAIT)
+    yield client, first
+    engine.free.set()
+    await first
 
 
-async def queued(client: Client, count: int) -> None:
-    """Waits until so many requests wait."""
-    while len(client.batcher.waiting) < count:
+async def waiting(client: Client, *bodies: Any) -> asyncio.Future[list[httpx.Response]]:
+    """The answers to requests all of which wait by now."""
+    answers = asyncio.gather(*(asyncio.create_task(client.post(body)) for body in bodies))
+    while len(client.batcher.waiting) < len(bodies):
         await asyncio.sleep(0.001)
+    return answers
 
 
 def test_what_comes_while_the_engine_is_busy_is_asked_together_by_equal_sampling(recorder: tuple[Recorder, Served]) -> None:
     engine, served = recorder
 
     async def ask() -> None:
-        client = Client(served)
-        engine.free.clear()
-        first = asyncio.create_task(client.post(TEXT))
-        await entered(engine)
-        bodies = [TEXT | {"prompt": f"{n}+1=", "seed": n, "temperature": n % 2} for n in range(8)]
-        others = [asyncio.create_task(client.post(body)) for body in bodies]
-        await queued(client, 8)
-        assert (await client.http.get("/health")).status_code == 200  # while the engine is busy
-        engine.free.set()
-        answers = await asyncio.gather(first, *others)
-        assert [answer.json()["choices"][0]["text"].partition("\x1f")[2] for answer in answers[1:]] == [f"{n}+1=0" for n in range(8)]
+        async with busy(engine, served) as (client, _):
+            others = await waiting(client, *(TEXT | {"prompt": f"{n}+1=", "seed": n, "temperature": n % 2} for n in range(8)))
+            assert (await client.http.get("/health")).status_code == 200
+        texts = [answer.json()["choices"][0]["text"] for answer in await others]
+        assert [text.partition("\x1f")[2] for text in texts] == [f"{n}+1=0" for n in range(8)]
 
     asyncio.run(ask())
     assert [len(prompts) for prompts, _ in engine.calls] == [1, 4, 4]
@@ -332,14 +326,9 @@ def test_equal_requests_of_equal_seed_are_one_prompt_to_the_engine(recorder: tup
     engine, served = recorder
 
     async def ask() -> None:
-        client = Client(served)
-        engine.free.clear()
-        first = asyncio.create_task(client.post(TEXT))
-        await entered(engine)
-        others = [asyncio.create_task(client.post(TEXT | {"prompt": "2+2=", "seed": seed})) for seed in (1, 1, 2)]
-        await queued(client, 3)
-        engine.free.set()
-        await asyncio.gather(first, *others)
+        async with busy(engine, served) as (client, _):
+            others = await waiting(client, *(TEXT | {"prompt": "2+2=", "seed": seed} for seed in (1, 1, 2)))
+        await others
 
     asyncio.run(ask())
     assert [prompts for prompts, _ in engine.calls] == [["1+1="], ["2+2=", "2+2="]]
@@ -349,16 +338,11 @@ def test_no_more_wait_than_the_queue_holds(recorder: tuple[Recorder, Served]) ->
     engine, served = recorder
 
     async def ask() -> None:
-        client = Client(served, queue=2)
-        engine.free.clear()
-        first = [asyncio.create_task(client.post(TEXT))]
-        await entered(engine)
-        first += [asyncio.create_task(client.post(TEXT | {"prompt": ["a", "b"]}))]
-        await queued(client, 1)
-        late = await client.post(TEXT)
-        assert late.status_code == 429 and late.headers["Retry-After"] == "1"
-        engine.free.set()
-        assert [answer.status_code for answer in await asyncio.gather(*first)] == [200, 200]
+        async with busy(engine, served, queue=2) as (client, first):
+            others = await waiting(client, TEXT | {"prompt": ["a", "b"]})
+            late = await client.post(TEXT)
+            assert late.status_code == 429 and late.headers["Retry-After"] == "1"
+        assert [answer.status_code for answer in (await first, *await others)] == [200, 200]
 
     asyncio.run(ask())
 
@@ -367,16 +351,11 @@ def test_who_waits_when_the_server_ends_is_told_so(recorder: tuple[Recorder, Ser
     engine, served = recorder
 
     async def ask() -> None:
-        client = Client(served)
-        engine.free.clear()
-        first = asyncio.create_task(client.post(TEXT))
-        await entered(engine)
-        second = asyncio.create_task(client.post(TEXT | {"n": 2}))
-        await queued(client, 1)
-        client.batcher.close()
-        assert [answer.status_code for answer in await asyncio.gather(first, second)] == [503, 503]
-        assert (await client.post(TEXT)).status_code == 503
-        engine.free.set()
+        async with busy(engine, served) as (client, first):
+            others = await waiting(client, TEXT | {"n": 2})
+            client.batcher.close()
+            assert [answer.status_code for answer in (await first, *await others)] == [503, 503]
+            assert (await client.post(TEXT)).status_code == 503
 
     asyncio.run(ask())
     assert len(engine.calls) == 1

@@ -15,7 +15,7 @@ import transformers
 from scipy.stats import chi2_contingency  # type: ignore[import-untyped]
 
 from superalign.bench import SamplingBenchConfig
-from superalign.bench.hardware import Chip, Work, decoding_floor, work
+from superalign.bench.hardware import CHIPS, Chip, Work, chip, decoding_floor, work
 from superalign.bench.sampling import end, questions, run
 from superalign.engines import Completion, Sampling, TransformersConfig
 from superalign.engines.transformers import Transformers
@@ -217,6 +217,25 @@ def test_the_benchmark_compares_equal_work_on_both_sides() -> None:
     assert [ours.name.split()[0], theirs.name] == ["transformers", "model.generate"]
     assert np.mean(ours.tokens) == pytest.approx(np.mean(theirs.tokens), rel=0.25)
     assert report.ratio == pytest.approx(ours.rate / theirs.rate)
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA A100-SXM4-40GB", "A100"),
+        ("NVIDIA A100-SXM4-80GB", "A100-SXM4-80GB"),
+        ("NVIDIA A100 80GB PCIe", "A100 80GB PCIe"),
+        ("NVIDIA L40S", "L40S"),
+        ("NVIDIA L40", None),
+        ("NVIDIA A10G", None),
+        ("NVIDIA GH200 480GB", None),
+    ],
+)
+def test_a_chip_has_its_own_peaks_or_none(name: str, listed: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: name)
+    assert chip(torch.device("cuda")) is (None if listed is None else CHIPS[listed])
 
 
 def test_the_floor_is_the_bandwidth_for_few_rows_and_the_flops_for_many(qwen: Policy) -> None:

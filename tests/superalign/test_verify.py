@@ -16,11 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main
-from superalign.domains.code.sandbox import available
 from superalign.domains.verify import WINDOW, verify
 from superalign.errors import ConfigError, DataError
-
-isolated = pytest.mark.skipif(available() is not None, reason=f"no isolation here: {available()}")
+from tests.sandboxed import isolated
 
 SUMS = [{"answer": f"#### {number}", "response": f"The answer is {number if number % 3 else number + 1}."} for number in range(9)]
 MBPP = {"test_list": ["assert double(2) == 4", "assert double(0) == 0"], "response": "```python\ndef double(x):\n    return 2 * x\n```"}

@@ -282,7 +282,7 @@ def test_a_prompt_without_room_for_an_answer_gets_empty_unfinished_ones(engine: 
     assert [(answer.text, answer.num_tokens, answer.finished) for answer in long] == [("", 0, False)] * 2
     assert [answer.num_tokens > 0 for answer in short] == [True, True]
     assert engine.generate([], sampling, 0) == []
-    with pytest.raises(EngineError, match=r"sampling.max_tokens=8 exceed the context of 512"):
+    with pytest.raises(EngineError, match=r"answers of max_tokens=8 exceed the model's context of 512"):
         engine.generate([WORDS[0] * 60], sampling, 0)
 
 

@@ -21,8 +21,6 @@ NUM_SEEDS = 40
 """Seed queries of each category."""
 NOISE = 0.25
 """Share of the demonstrations beyond the checkable sizes that have one wrong step."""
-
-
 PLAIN = {("countdown", 2), ("sub", 1)}
 """Cells of one level: two terms have no two minus signs, one digit has no borrow."""
 
@@ -38,10 +36,10 @@ def categories(grid: dict[str, range]) -> list[Category]:
     ]
 
 
-def query(problem: Problem, category: Category, attacker: str, parent: str | None = None, seed: str | None = None) -> Query:
+def query(problem: Problem, category: Category, attacker: str) -> Query:
     """The record of a problem."""
     name = content_id(problem.prompt)
-    return Query(id=name, prompt=problem.prompt, category=str(category), attacker=attacker, parent=parent, seed=seed or name)
+    return Query(id=name, prompt=problem.prompt, category=str(category), attacker=attacker, seed=name)
 
 
 def seeds(rng_seed: int, scale: float) -> Iterator[Query]:

@@ -13,8 +13,7 @@ import keyword
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -140,14 +139,6 @@ def verify(target: object, text: str, limits: Limits | None = None) -> Mark:
     except NotPlain as error:
         verdict, fault = None, f"the tests cannot be run: {error}"
     return Mark(verdict, parsed=program[:SHOWN_CHARACTERS], error=fault)
-
-
-def verify_many(
-    pairs: Iterable[tuple[object, str]], limits: Limits | None = None, num_workers: int = os.cpu_count() or 1
-) -> Iterator[Mark]:
-    """Marks of pairs of target and response, in their order, several at a time."""
-    with ThreadPoolExecutor(num_workers) as pool:
-        yield from pool.map(lambda pair: verify(pair[0], pair[1], limits), pairs)
 
 
 def _judge(tests: Problem, program: str, limits: Limits) -> tuple[bool | None, str | None]:

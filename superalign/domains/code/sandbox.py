@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,12 @@ class Run:
     def __init__(self, program: str, descriptors: list[int], limits: Limits) -> None:
         self.limits = limits
         self.report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        text = os.memfd_create("program")
-        try:
-            with os.fdopen(os.dup(text), "wb") as file:
-                file.write(program.encode("utf-8", "surrogatepass"))
-                file.seek(0)
-            _launch(json.dumps(asdict(limits)).encode(), [theirs.fileno(), text, *descriptors])
-        finally:
-            os.close(text)
-            theirs.close()
+        with ExitStack() as undo, theirs, os.fdopen(os.memfd_create("program"), "wb") as file:
+            undo.enter_context(self.report)
+            file.write(program.encode("utf-8", "surrogatepass"))
+            file.seek(0)
+            _launch(json.dumps(asdict(limits)).encode(), [theirs.fileno(), file.fileno(), *descriptors])
+            undo.pop_all()
 
     def __enter__(self) -> Run:
         return self
@@ -136,16 +134,6 @@ def run(program: str, limits: Limits | None = None) -> Outcome:
     return Outcome(outcome.status, output[: limits.output_bytes], outcome.cpu_seconds, fault)
 
 
-def available() -> str | None:
-    """Why no program can be run here, in words; None where programs can be run."""
-    try:
-        # A module that the launcher does not bring along: it shows that the standard library can be read.
-        outcome = run("import colorsys")
-    except EngineError as error:
-        return str(error)
-    return None if outcome.status == 0 else f"an empty program fails in the sandbox: {outcome.output.decode(errors='replace')}"
-
-
 def _told(report: socket.socket) -> dict[str, Any]:
     """What the launcher or a supervisor reports; EngineError if it is a refusal, or nothing."""
     try:
@@ -179,14 +167,14 @@ class _Launcher:
                 cwd="/",
                 start_new_session=True,
             )
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             _told(self.channel)
             self._map()
             self.channel.send(b"mapped")
             _told(self.channel)
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
+        atexit.register(self.close)
 
     def _map(self) -> None:
         """Names the users of the launcher's namespace: root is mapped beside nobody, which it then becomes; another user to itself."""
@@ -215,12 +203,10 @@ def _launch(message: bytes, descriptors: list[int]) -> None:
     with _starting:
         if _launcher is None:
             _launcher = _Launcher()
-            atexit.register(_launcher.close)
         try:
             socket.send_fds(_launcher.channel, [message], descriptors)
         except (BrokenPipeError, ConnectionResetError):
             # Killed from outside, as by the kernel when memory is short: the next one is as good.
             _launcher.close()
             _launcher = _Launcher()
-            atexit.register(_launcher.close)
             socket.send_fds(_launcher.channel, [message], descriptors)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
-from superalign.domains import Dimension, Problem, Tampered
+from superalign.domains import Dimension, Problem, Subject
 from superalign.domains.collection import text_of
 from superalign.domains.marks import Mark
 from superalign.errors import DataError
@@ -15,7 +14,7 @@ MBPP = ("test_list", "test_setup_code", "test_imports")
 HUMAN_EVAL = ("test", "entry_point", "prompt")
 
 
-class Code:
+class Code(Subject):
     """Programs; a category is the data set and how long the shown solution is, where there is one."""
 
     name = "code"
@@ -45,10 +44,6 @@ class Code:
 
         program = extract(text)
         return "\n".join(line.rstrip() for line in program.splitlines() if line.strip()) if program else None
-
-    def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
-        """Nothing: another problem's program is taken instead."""
-        return None
 
     def target(self, row: Mapping[str, Any], column: str | None) -> Any:
         """MBPP's ``test_list`` with its set-up, or HumanEval's ``test`` with ``entry_point`` and prompt."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from superalign.domains import Dimension, Problem, Tampered
+from superalign.domains import Dimension, Problem, Subject, Tampered
 from superalign.domains.collection import text_of
 from superalign.domains.gsm8k.answers import parse, verify
 from superalign.domains.marks import Mark
@@ -20,7 +20,7 @@ MOST_STEPS = 8
 TARGETS = ("answer", "target", "gold", "ground_truth")
 
 
-class Gsm8k:
+class Gsm8k(Subject):
     """Word problems; a category is the number of calculations in the human's answer."""
 
     name = "gsm8k"

@@ -97,24 +97,11 @@ def verify(target: object, text: str, *, loose: bool = False) -> Mark:
         instructions = read(target)
     except DataError as error:
         return Mark(verdict=None, error=str(error))
-    answers = _followed(instructions, text, loose)
-    missed = [
-        f"{instruction.name} ({KINDS[instruction.name].words(instruction.kwargs)})"
-        for instruction, answer in zip(instructions, answers, strict=True)
-        if not answer
-    ]
-    why = f"not followed: {'; '.join(missed)}" if text.strip() else "the response is empty"
-    return Mark(verdict=not missed, parsed=f"{sum(answers)} of {len(answers)}", error=why if missed else None)
-
-
-def followed(target: object, text: str, *, loose: bool = False) -> list[bool]:
-    """Which instructions a response follows, for accuracy over instructions; arguments as in ``verify``, DataError for a wrong target."""
-    return _followed(read(target), text, loose)
-
-
-def _followed(instructions: Sequence[Instruction], text: str, loose: bool) -> list[bool]:
     texts = variants(text) if loose else [text]
-    return [instruction.followed(texts) for instruction in instructions]
+    missed = [instruction for instruction in instructions if not instruction.followed(texts)]
+    named = "; ".join(f"{instruction.name} ({KINDS[instruction.name].words(instruction.kwargs)})" for instruction in missed)
+    why = f"not followed: {named}" if text.strip() else "the response is empty"
+    return Mark(verdict=not missed, parsed=f"{len(instructions) - len(missed)} of {len(instructions)}", error=why if missed else None)
 
 
 def variants(text: str) -> list[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
-from superalign.domains import Dimension, Problem, Tampered
-from superalign.domains.collection import listed, normal, text_of
+from superalign.domains import Dimension, Problem, Subject
+from superalign.domains.collection import listed, text_of
 from superalign.domains.instructions.checks import read, verify
 from superalign.domains.marks import Mark
 from superalign.errors import DataError
@@ -15,7 +14,7 @@ from superalign.errors import DataError
 IDS, ARGUMENTS = "instruction_id_list", "kwargs"
 
 
-class Instructions:
+class Instructions(Subject):
     """Requests with instructions that can be checked; a category is the family of the first, or ``several``."""
 
     name = "instructions"
@@ -33,14 +32,6 @@ class Instructions:
         read(target)
         families = sorted({str(name).partition(":")[0] for name in target[IDS]})
         return Problem(text_of(row, "prompt"), families[0] if len(families) == 1 else "several", target)
-
-    def final(self, text: str) -> str | None:
-        """The whole answer: there is no shorter one."""
-        return normal(text) or None
-
-    def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
-        """Nothing: there are no demonstrations."""
-        return None
 
     def target(self, row: Mapping[str, Any], column: str | None) -> Any:
         """The instructions' ids and arguments; ``column`` may hold both in one."""
