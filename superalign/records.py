@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+
 def content_id(*parts: object) -> str:
     """A 16-digit hexadecimal hash of ``parts``: the id of whatever they describe."""
     text = "\x1f".join(str(part) for part in parts)
