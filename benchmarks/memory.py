@@ -29,6 +29,7 @@ ROUND = [
     "domain.seeds=problems",
     "domain.held_out=problems",
     "engine.path=outputs.jsonl",
+    "attackers=[{type: seeds}]",
     "sampling.num_samples=4",
     "curator.type=majority",
     "validation.min_fresh=0",
@@ -43,7 +44,7 @@ def make(folder: Path, responses: int) -> None:
     rng = random.Random(0)
     vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(8000)]
     with (folder / "problems.jsonl").open("w") as problems, (folder / "outputs.jsonl").open("w") as outputs:
-        for number in range(responses // SAMPLES * 3 // 2):
+        for number in range(responses // SAMPLES * 2 + 1000):
             question = f"{' '.join(rng.choices(vocabulary, k=30))} {number}?"
             problems.write(json.dumps({"question": question, "answer": f"{' '.join(rng.choices(vocabulary, k=60))}\n#### {number}"}) + "\n")
             answers = [f"{' '.join(rng.choices(vocabulary, k=WORDS))} #### {number + (rng.random() < 0.3)}" for _ in range(SAMPLES)]
@@ -90,7 +91,11 @@ def main() -> None:
     responses = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder), responses)
-        words = [str(Path(sys.executable).with_name("superalign")), *ROUND, f"num_queries={responses // SAMPLES}"]
+        words = [
+            str(Path(sys.executable).with_name("superalign")),
+            *ROUND,
+            *(f"{name}={responses // SAMPLES}" for name in ("num_queries", "domain.num_seeds")),
+        ]
         most = peaks(words, Path(folder))
     loaded = subprocess.run([sys.executable, "-c", LIBRARIES], capture_output=True, text=True, check=True)
     libraries = int(loaded.stdout) * os.sysconf("SC_PAGE_SIZE")

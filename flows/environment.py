@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows import servers
@@ -26,16 +27,17 @@ DEFAULTS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "superalign",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     "PREFECT_CLI_PROMPT": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
-"""Quiet on the terminal unless a person asks otherwise; the log is in Prefect's UI."""
+"""Quiet on the terminal unless a person asks otherwise; the log is in Prefect's UI. On the system's heap, Arrow keeps nothing it frees."""
 
+M_ARENA_MAX = -8
+"""The number of this setting in glibc's malloc.h."""
 MIN_FREE = 256 * 2**20
 """Bytes of disk a round needs at the least."""
 
@@ -49,18 +51,24 @@ def quiet() -> None:
         raise LedgerError(f"{home} cannot be written ({error}); free the cause, or use another --workspace") from error
     if (free := shutil.disk_usage(home).free) < MIN_FREE:
         raise LedgerError(f"the disk is full: {free >> 20} MiB free, {MIN_FREE >> 20} MiB needed; free some and run the same command again")
+    _few_arenas()
     os.environ.update(QUIET, PREFECT_HOME=str(home))
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
+def _few_arenas() -> None:
+    """Bounds the heaps that threads have of their own, where the C library can: what one has freed no other may use."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+
+
 def prepare() -> None:
-    """`quiet`, and Prefect pointed at the server of `superalign up` where it runs. LedgerError if a configured server does not answer."""
+    """`quiet`, and Prefect pointed at the server of `superalign up`, or at one of our own. LedgerError if it does not answer."""
     quiet()
-    if "PREFECT_API_URL" not in os.environ and (url := servers.api()):
-        os.environ["PREFECT_API_URL"] = url
-    if url := os.environ.get("PREFECT_API_URL"):
-        servers.check("Prefect", url)
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ["PREFECT_API_URL"] = servers.api() or servers.private()
+    servers.check("Prefect", os.environ["PREFECT_API_URL"])
 
 
 @contextmanager

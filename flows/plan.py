@@ -1,4 +1,4 @@
-"""Plan: which rounds a command means. It reads the journal alone, so that a refusal comes at once."""
+"""Plan: which rounds a command means. It reads the journal, and the registry where an adapter goes on, so that a refusal comes at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from superalign.engines import ReplayConfig
 from superalign.engines.replay import peek
 from superalign.errors import ConfigError, DataError
 from superalign.journal import Campaign, RoundRecord
+from superalign.learners import TrainingConfig
+from superalign.learners.preflight import preflight
+from superalign.policy import Role
 from superalign.recipe import CampaignConfig, RoundConfig
+from tasks import register
 
 GIVE_UP = "give it up with `superalign run --discard`"
 
@@ -20,13 +24,15 @@ def plan(config: CampaignConfig) -> Campaign:
 
     Raises:
         DataError: The recording to be played back is none.
-        ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, or no model is named.
+        ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, no model is named, or
+            this machine cannot train as asked.
     """
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
     if isinstance(config.round.engine, ReplayConfig):
         peek(config.round.engine.path)
     if not rounds or rounds[0].open:
         config.round.bases  # noqa: B018 - refuses where a model is to be named
+        _trainable(config.round, begun=False)
         return Campaign(first=1, rounds=config.rounds, config=wanted)
     _same_base(rounds[0], config.round)
     unfinished = next((record for record in rounds if record.open), None)
@@ -36,6 +42,7 @@ def plan(config: CampaignConfig) -> Campaign:
             f"round {unfinished.round} (recipe {unfinished.recipe}) is unfinished, and this is another recipe or other settings: "
             f"{difference(unfinished.config, wanted)}; finish it with the command that began it, or {GIVE_UP}"
         )
+    _trainable(config.round, begun=True)
     if config.number is not None:
         return _one(config.number, unfinished, wanted)
     if known is not None and same(known.config, wanted) and known.rounds == config.rounds:
@@ -115,6 +122,15 @@ def _same_base(base: RoundRecord, config: RoundConfig) -> None:
             raise ConfigError(
                 f"this workspace began with other {what}: {said}; run in a new folder (--workspace DIR), or with what it began with"
             )
+
+
+def _trainable(config: RoundConfig, *, begun: bool) -> None:
+    """ConfigError where learner or critic cannot be trained as asked: not on this machine, or not from the champion."""
+    both: tuple[tuple[Role, object], ...] = (("learner", config.learner), ("critic", config.critic_learner))
+    for role, settings in both:
+        if isinstance(settings, TrainingConfig):  # a third party's learner may have settings of its own
+            goes_on = begun and settings.lora is not None and settings.start == "champion"
+            preflight(settings, role, register.champion(role).policy if goes_on else None)
 
 
 def _differences(one: object, other: object, path: str = "") -> list[str]:

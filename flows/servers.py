@@ -5,6 +5,7 @@ They are noted in ``.superalign/servers.json`` with pid and start time, so that 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
@@ -39,7 +40,7 @@ class Server(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     name: str
-    """``prefect``, ``mlflow`` or ``worker``."""
+    """``prefect``, ``mlflow``, ``worker``, or ``private``: Prefect's, of one command."""
     pid: int
     """Process, leader of its own group."""
     born: str
@@ -57,7 +58,7 @@ class Server(BaseModel):
     @property
     def health(self) -> str | None:
         """What answers when it is well."""
-        return f"{self.url}/{'api/' if self.name == 'prefect' else ''}health" if self.url else None
+        return f"{self.url}/{'' if self.name == 'mlflow' else 'api/'}health" if self.url else None
 
 
 def up(worker: bool = False) -> list[Server]:
@@ -91,6 +92,15 @@ def running() -> list[Server]:
 def api() -> str | None:
     """URL of the Prefect API that `superalign up` started; None where it does not run."""
     return next((f"{server.url}/api" for server in running() if server.name == "prefect"), None)
+
+
+def private() -> str:
+    """URL of a Prefect API for this process alone, which ends with it, however that ends. LedgerError if it does not start."""
+    server = _start("private", _free(0))
+    # What is registered first is called last: Prefect, imported after this, still has something to tell the server.
+    atexit.register(_end, server)
+    _await(server)
+    return f"{server.url}/api"
 
 
 def check(name: str, url: str) -> None:
@@ -158,6 +168,8 @@ def _command(name: str, port: int | None) -> list[str]:
     if name == "mlflow":
         store = ["--backend-store-uri", "sqlite:///mlruns/mlflow.db", "--default-artifact-root", "mlruns/artifacts"]
         return ["mlflow", "server", *store, *where, "--workers", "1"]
+    if name == "private":
+        return ["flows.private", str(os.getpid()), str(port)]
     return ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "superalign"]
 
 
@@ -166,7 +178,7 @@ def _await(server: Server) -> None:
     while server.health and not answers(server.health, 5):
         if not server.alive or time.monotonic() > deadline:
             _end(server)
-            raise LedgerError(f"{server.name}'s server did not start; {server.log} says why; run `superalign up` again when it is mended")
+            raise LedgerError(f"{server.name}'s server did not start; {server.log} says why; run the same command again when it is mended")
         time.sleep(0.2)
 
 

@@ -101,7 +101,9 @@ def load(
     damaged = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
     transformers.utils.logging.disable_progress_bar()
     found = weights(policy)
-    half = dtype == "bfloat16" or (dtype == "auto" and device.startswith("cuda") and torch.cuda.is_bf16_supported())
+    half = dtype == "bfloat16" or (
+        dtype == "auto" and device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(found.model, trust_remote_code=trust_remote_code)
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(

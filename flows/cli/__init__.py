@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NoReturn
 
 from superalign.errors import SuperalignError
 
@@ -24,11 +26,21 @@ PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model
 """Settings that may name a file or folder."""
 
 
+class Terminated(KeyboardInterrupt):
+    """Somebody ended the process with SIGTERM, as a scheduler does."""
+
+
+def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends what is being done as Ctrl-C does, so that it is tidied up."""
+    raise Terminated
+
+
 def main(words: Sequence[str] | None = None) -> int:
-    """Runs one command; its exit code: 0 done, 1 failed, 2 a bad call, recipe or file, 3 a gate failed."""
+    """Runs one command; its exit code: 0 done, 1 failed, 2 a bad call, recipe or file, 3 a gate failed, 130 or 143 interrupted."""
     from flows.cli.parser import parse
 
     sys.excepthook = unexpected
+    signal.signal(signal.SIGTERM, terminate)
     options = anchored(parse(words))
     module, _, name = str(options.call).partition(":")
     try:
@@ -40,9 +52,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
         print(f"error: {clean(error)}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted; the same command resumes", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: nothing is left to say
         return 1

@@ -43,7 +43,7 @@ def phases(config: DpoConfig, job: launch.Job) -> tuple[Path, list[Step]]:
     tokenizer, model = weights.load(config, job.policy.model_copy(update={"path": middle.as_posix()}), job.rng_seed)
     encoded = training.encode(tokenizer, job.system, pairs, getattr(model.config, "max_position_embeddings", None))
     folder = job.folder / "dpo"
-    end, second = training.run(lambda: trainer(config, model, tokenizer, encoded, folder, job.rng_seed), folder, job.policy, "dpo")
+    end, second = training.run(lambda: trainer(config, model, tokenizer, encoded, folder, job.rng_seed), config, folder, job.policy, "dpo")
     return end, [*first, *second]
 
 

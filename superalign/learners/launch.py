@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import logging
 import os
@@ -19,7 +18,8 @@ import torch
 
 from superalign import errors
 from superalign.artifacts import Artifact
-from superalign.errors import ConfigError, TrainingError
+from superalign.errors import TrainingError
+from superalign.learners.preflight import preflight, setting
 from superalign.policy import Policy
 from superalign.records import Step
 
@@ -66,25 +66,27 @@ def learn(config: C, phases: Phases[C], job: Job) -> tuple[Policy, list[Step]]:
     """The policy that comes of a job, and its steps; where GPU memory runs out, again with half as many examples at once.
 
     Raises:
+        ConfigError: It asks for what cannot be had here.
         TrainingError: It diverged, died, or one example alone is too much for the GPU.
     """
     from superalign.learners.training import finish
 
+    preflight(config, job.policy.role, job.policy)
     while True:
         try:
             apart = config.launch is not None or torch.cuda.is_available()
             weights, steps = _launch(config, job) if apart else phases(config, job)
             return finish(job.policy.role, weights, steps)
         except torch.OutOfMemoryError:
-            config = _halved(config)
+            config = _halved(config, setting(job.policy.role))
 
 
-def _halved(config: C) -> C:
+def _halved(config: C, key: str) -> C:
     now = config.micro_batch
     if now == 1:
         raise TrainingError(
-            "one example alone does not fit into the GPU's memory; set learner.gradient_checkpointing=true, learner.lora.rank=16, "
-            "or learner.launch.strategy=fsdp2 over more GPUs"
+            f"one example alone does not fit into the GPU's memory; set {key}.gradient_checkpointing=true, {key}.lora.rank=16, "
+            f"or {key}.launch.strategy=fsdp2 over more GPUs"
         ) from None
     less = next(size for size in range(now // 2, 0, -1) if now % size == 0)
     LOG.warning("GPU memory ran out with %d examples at once: goes on from the last checkpoint with %d, and as many a step", now, less)
@@ -96,10 +98,6 @@ def _launch(config: TrainingConfig, job: Job) -> tuple[Path, list[Step]]:
     from superalign.learners import LaunchConfig
 
     launch = config.launch or LaunchConfig()
-    if launch.strategy == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
-        raise ConfigError(
-            "learner.launch.strategy=deepspeed wants the package deepspeed, which is not installed; install it, or take fsdp2"
-        )
     path = job.write(config)
     settings, result, log = (path.with_name(name) for name in ("accelerate.json", "result.json", "training.log"))
     settings.write_text(json.dumps(accelerate(launch, gpu=torch.cuda.is_available())))

@@ -41,7 +41,7 @@ def phase(config: TrainingConfig, job: launch.Job, folder: Path) -> tuple[Path, 
     if not rows:
         raise DataError("there is nothing to imitate: no demonstration and no chosen answer is left")
     encoded = training.encode(tokenizer, job.system, rows, getattr(model.config, "max_position_embeddings", None))
-    return training.run(lambda: trainer(config, model, tokenizer, encoded, folder, job.rng_seed), folder, job.policy, "sft")
+    return training.run(lambda: trainer(config, model, tokenizer, encoded, folder, job.rng_seed), config, folder, job.policy, "sft")
 
 
 class Trainer(trl.SFTTrainer):

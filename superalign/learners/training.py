@@ -19,7 +19,8 @@ from transformers import TrainerCallback
 from superalign.artifacts import Artifact, md5_of
 from superalign.chat import Chat
 from superalign.errors import DataError, TrainingError
-from superalign.learners.weights import keep
+from superalign.learners.preflight import setting
+from superalign.learners.weights import half, keep
 from superalign.policy import Policy, Role
 from superalign.records import Example, Step
 
@@ -37,13 +38,16 @@ LOG = logging.getLogger("superalign")
 class Guard(TrainerCallback):
     """Stops on a loss that is not finite, and seals each checkpoint once it is whole."""
 
+    def __init__(self, rate: str) -> None:
+        self.rate = rate
+        """Name of the setting with the learning rate."""
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """Checks the logged loss."""
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(float(loss)):
             raise TrainingError(
-                f"the loss is {loss} at step {state.global_step}; lower learner.learning_rate (now {args.learning_rate:g}) "
-                f"or look at the data"
+                f"the loss is {loss} at step {state.global_step}; lower {self.rate} (now {args.learning_rate:g}) or look at the data"
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -85,7 +89,6 @@ def micro_batch(config: TrainingConfig, lengths: Sequence[int]) -> int:
 def arguments(config: TrainingConfig, lengths: Sequence[int], folder: Path, rng_seed: int) -> dict[str, Any]:
     """TRL's settings that every learner uses; ``lengths`` are those of the rows that the model reads, tokens."""
     cuda, at_once = torch.cuda.is_available(), micro_batch(config, lengths)
-    half = config.dtype == "bfloat16" or (config.dtype == "auto" and cuda and torch.cuda.is_bf16_supported())
     processes = config.launch.num_processes if config.launch else 1
     return {
         "output_dir": str(folder),
@@ -108,7 +111,7 @@ def arguments(config: TrainingConfig, lengths: Sequence[int], folder: Path, rng_
         "data_seed": rng_seed,
         "report_to": "none",
         "disable_tqdm": True,
-        "bf16": half,
+        "bf16": half(config),
         "use_cpu": not cuda,
         "gradient_checkpointing": config.gradient_checkpointing,
         "dataloader_pin_memory": cuda,
@@ -117,12 +120,13 @@ def arguments(config: TrainingConfig, lengths: Sequence[int], folder: Path, rng_
     }
 
 
-def run(make: Callable[[], Any], folder: Path, policy: Policy, phase: str) -> tuple[Path, list[Step]]:
+def run(make: Callable[[], Any], config: TrainingConfig, folder: Path, policy: Policy, phase: str) -> tuple[Path, list[Step]]:
     """Trains, from the latest whole checkpoint where there is one; the weights' folder and the logged steps (policy still empty)."""
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     trainer = make()
-    trainer.add_callback(Guard())
+    rate = f"{setting(policy.role)}.{'dpo_' if phase == 'dpo' else ''}learning_rate"
+    trainer.add_callback(Guard(rate))
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     with PartialState().main_process_first():
         begun = whole_checkpoint(folder)
@@ -132,7 +136,7 @@ def run(make: Callable[[], Any], folder: Path, policy: Policy, phase: str) -> tu
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
-    return keep(trainer, policy, folder / "weights"), steps
+    return keep(trainer, config, policy, folder / "weights", rate), steps
 
 
 def save(model: Any, tokenizer: Any, folder: Path) -> Path:

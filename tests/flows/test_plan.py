@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 
@@ -12,9 +14,11 @@ from superalign.digest import package_digest
 from superalign.domains import ArithmeticConfig, Gsm8kConfig
 from superalign.errors import ArtifactError, ConfigError, DataError
 from superalign.journal import Campaign, Change, RoundRecord
-from superalign.learners import SftConfig
+from superalign.learners import LaunchConfig, LoraConfig, SftConfig
+from superalign.policy import Policy
 from superalign.recipe import CampaignConfig, RoundConfig
 from superalign.records import Query
+from tasks import register
 
 CONFIG = RoundConfig(num_queries=10)
 
@@ -134,3 +138,37 @@ def test_a_round_of_which_nothing_is_known_is_not_settled(workspace: Path) -> No
     assert plan(asked(number=1)).first == 1
     with pytest.raises(ConfigError, match="there is no round 5; the next one is round 1"):
         plan(asked(number=5))
+
+
+IMPOSSIBLE = SftConfig(launch=LaunchConfig(num_processes=64), batch_size=64)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("key", ["learner", "critic_learner"])
+def test_what_this_machine_cannot_train_is_refused_before_a_round_begins(
+    key: str, begun: bool, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    if begun:
+        record(0)
+    with pytest.raises(ConfigError, match=rf"^{key}\.launch\.num_processes=64, but there are 1 processors"):
+        plan(asked(config=CONFIG.model_copy(update={key: IMPOSSIBLE})))
+    assert journal.campaign() is None
+
+
+def test_a_champion_with_another_adapter_is_refused_before_a_round_begins(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": "all-linear"}
+    Path("adapter").mkdir()
+    Path("adapter/adapter_config.json").write_text(json.dumps(settings))
+    champion = SimpleNamespace(policy=Policy(role="learner", path="adapter", md5="m"))
+    monkeypatch.setattr(register, "champion", lambda role: champion)
+    record(0)
+
+    def wanted(start: Literal["champion", "base"], rank: int) -> CampaignConfig:
+        learner = SftConfig(start=start, lora=LoraConfig(rank=rank, alpha=8))
+        return asked(config=CONFIG.model_copy(update={"learner": learner}))
+
+    with pytest.raises(ConfigError, match=r"learner\.lora\.rank=16, but the policy's adapter has 4"):
+        plan(wanted("champion", 16))
+    assert plan(wanted("champion", 4)).first == plan(wanted("base", 16)).first == 1

@@ -180,9 +180,15 @@ def test_four_bits_without_a_gpu_are_refused(reference: Policy, pairs: Artifact,
 
 
 def test_a_layer_that_is_not_there_is_named(reference: Policy, pairs: Artifact) -> None:
-    lora = LoraConfig(target_modules=("no_such_layer",))
-    with pytest.raises(ConfigError, match="no_such_layer"):
-        SftConfig(**SFT, lora=lora).build().learn(reference, pairs, Path("work"), 0, "")
+    for names in (("no_such_layer",), ("q_proj", "no_such_layer")):
+        with pytest.raises(ConfigError, match=r"learner\.lora\.target_modules.*no_such_layer"):
+            SftConfig(**SFT, lora=LoraConfig(target_modules=names)).build().learn(reference, pairs, Path("work"), 0, "")
+
+
+@pytest.mark.parametrize(("targets", "layers"), [(("q_proj",), 2), (r".*\.(q|v)_proj", 4), ("all-linear", 14)])
+def test_the_layers_that_are_named_get_an_update(targets: Any, layers: int, reference: Policy) -> None:
+    _, model = weights.load(SftConfig(lora=LoraConfig(target_modules=targets)), reference, 0)
+    assert len(model.base_model.targeted_module_names) == layers
 
 
 @pytest.mark.parametrize("system", [None, "", "Be brief."])

@@ -1,0 +1,89 @@
+"""Laws of the server that a command starts for itself: it answers, no signal to the command's group reaches it, and it ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows import servers
+from tests.flows.conftest import BOOTSTRAP
+
+ROOT = str(Path(servers.__file__).parents[1])
+SCRIPT = """
+import signal, sys
+from flows import environment, servers
+environment.quiet()
+url = servers.private()
+print(servers.answers(url + "/health", 5), flush=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.pause()
+"""
+
+
+def command(folder: Path) -> subprocess.Popen[str]:
+    """A process with a server of its own, in a group of its own."""
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen within a minute")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_a_commands_own_server_ends_with_it_however_it_ends(how: str, workspace: Path) -> None:
+    with command(workspace) as process:
+        assert process.stdout is not None and process.stdout.readline() == "True\n"
+        (server,) = children(process.pid)
+        assert os.getpgid(server) != os.getpgid(process.pid)
+        os.killpg(process.pid, signal.SIGKILL if how == "kill" else signal.SIGTERM)
+        assert process.wait(60) == (-signal.SIGKILL if how == "kill" else 143)
+        until(lambda: servers.born(server) is None)
+
+
+def test_a_server_whose_command_is_gone_before_it_begins_does_not_begin(workspace: Path) -> None:
+    asked = [sys.executable, "-m", "flows.private", "0", "0"]
+    assert subprocess.run(asked, env={**os.environ, "PYTHONPATH": ROOT}, timeout=60).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_the_whole_group_ends_a_command_soon_and_in_one_line(
+    number: signal.Signals, code: int, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    script = "import sys; from flows.cli import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, "bootstrap", "--from-scratch", *BOOTSTRAP],
+        env={**os.environ, "PYTHONPATH": ROOT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with process:
+        until(Path("data/seed/queries.parquet").is_file)  # a flow runs
+        (server,) = (child for child in children(process.pid) if b"flows.private" in Path(f"/proc/{child}/cmdline").read_bytes())
+        os.killpg(process.pid, number)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (code, "interrupted; the same command resumes\n")
+    until(lambda: servers.born(server) is None)
