@@ -13,6 +13,8 @@ BROKEN = "\u200b"
 """Put into a special token's name where it stands in somebody's text: a space of no width."""
 PROBE = "superalign-probe"
 """Stands for an answer when a template is asked how it ends one."""
+FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+"""What the code of a template can raise beside Jinja's own errors."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,18 @@ class Chat:
         """What the template makes of a conversation, ready for an answer unless it ends in one; PolicyError where it refuses it."""
         from jinja2 import TemplateError
 
+        roles = [row["role"] for row in messages]
         try:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
         except TemplateError as error:
-            roles = [row["role"] for row in messages]
             raise PolicyError(
                 f"the chat template of {self.tokenizer.name_or_path} refuses a conversation of {roles}: {error}; "
                 "set domain.system='' if it knows no system message"
+            ) from error
+        except FAULTS as error:
+            raise PolicyError(
+                f"the chat template of {self.tokenizer.name_or_path} fails at a conversation of {roles} "
+                f"({type(error).__name__}: {str(error)[:200]}); mend chat_template.jinja in its folder, or name another model"
             ) from error
 
 

@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import json
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -125,15 +126,33 @@ def _jsonl(_: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row
             yield number, _object(line)
 
 
+class _TwiceError(Exception):
+    """A key stands twice in an object, of which one value would hide the other."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _TwiceError(Counter(name for name, _ in pairs).most_common(1)[0][0])
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)
+
+
 def _object(line: bytes) -> Row:
     try:
-        row = json.loads(line.decode())
+        row = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
         return f"not UTF-8: {error.reason} at byte {error.start} of the line"
     except json.JSONDecodeError as error:
         return f"not JSON: {error.msg} at character {error.pos + 1} of the line"
-    except (ValueError, RecursionError) as error:
-        return f"not JSON: {error}"
+    except _TwiceError as error:
+        return f"the key {str(error)[:80]!a} stands twice in one object: one value would hide the other"
+    except ValueError:
+        return f"a number of more than {sys.get_int_max_str_digits()} digits, which nothing can be done with"
+    except RecursionError:
+        return "not JSON: nested too deep"
     return row if isinstance(row, dict) else f"not an object but {line[:40].decode(errors='replace').strip()}"
 
 

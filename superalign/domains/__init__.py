@@ -163,8 +163,9 @@ class Subject(Protocol):
     def final(self, text: str) -> str | None:
         """The answer a response ends in, normalised; None where it has none."""
         from superalign.domains.collection import normal
+        from superalign.domains.thoughts import spoken
 
-        return normal(text) or None
+        return normal(spoken(text)) or None
 
     def tamper(self, problem: Problem, rng: random.Random) -> Tampered | None:
         """The problem's demonstration with an error; None where it cannot be tampered with: another problem's is taken instead."""

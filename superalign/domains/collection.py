@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from superalign.domains import Lesson, Problem, Reading, Ruling, Subject, Tampered
 from superalign.domains.source import files, read
+from superalign.domains.thoughts import spoken
 from superalign.errors import DataError
 from superalign.prompts import fill
 from superalign.records import Example, Query, content_id, example_id
@@ -95,7 +96,7 @@ class Collection:
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         """The request and the answer between tags, and what is asked of the critic."""
-        return fill("critique", prompt=TAG.sub("&lt;", prompt), text=TAG.sub("&lt;", text), criterion=self.subject.criterion)
+        return fill("critique", prompt=TAG.sub("&lt;", prompt), text=TAG.sub("&lt;", spoken(text)), criterion=self.subject.criterion)
 
     def read(self, critique: str) -> Reading | None:
         """The last verdict of a critique; None where it has none."""

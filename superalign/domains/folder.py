@@ -12,6 +12,7 @@ from superalign.config import Config, explain
 from superalign.domains import Dimension, Problem, Subject
 from superalign.domains.collection import normal, text_of
 from superalign.domains.marks import Mark
+from superalign.domains.thoughts import spoken
 from superalign.errors import ConfigError, DataError
 from superalign.settings import read_file
 
@@ -92,7 +93,7 @@ class Folder(Subject):
             from superalign.domains.gsm8k.answers import verify
 
             return verify(target, text)
-        wanted, found = normal(str(target)), normal(text)
+        wanted, found = normal(str(target)), normal(spoken(text))
         if error := self._unusable(target):
             return Mark(None, found[:SHOWN] or None, f"the target is none: {error}")
         right = found == wanted if self.said.verifier == "exact" else f" {wanted} " in f" {found} "

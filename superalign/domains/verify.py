@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -53,10 +54,10 @@ def verify(domain: str, path: str, response: str | None, target: str | None, out
         path: JSONL, CSV or Parquet.
         response: Column of the responses; dots enter objects. None for the first of ``RESPONSES``.
         target: Column of what is right; None for the domain's usual ones.
-        out: Where every row goes, with ``verdict``, ``parsed`` and ``error``.
+        out: Where every row goes, with ``verdict``, ``parsed`` and ``error``; a line that is no row goes there as its number, ``row``.
 
     Raises:
-        ConfigError: There is no such domain, it has no verifier, or ``out`` cannot be written.
+        ConfigError: There is no such domain, it has no verifier, or ``out`` cannot be written, or has columns of these names already.
         DataError: The file cannot be read, or no row has a response or a target.
     """
     rule = verifier(domain, target)
@@ -69,7 +70,7 @@ def verify(domain: str, path: str, response: str | None, target: str | None, out
             if mark.error and len(errors) < 20:
                 errors.append((number, mark.error))
             if write is not None:
-                write(row, mark)
+                write(number, row, mark)
         if tally.rows == tally.unverified:
             raise DataError(
                 f"no row of {path} could be verified" + (f"; row {errors[0][0]}: {errors[0][1]}" if errors else ": it holds none")
@@ -118,7 +119,7 @@ def verifier(domain: str, target: str | None) -> Verify:
     if not any(dimension.verified for dimension in subject.dimensions.values()):
         measured = f"{', '.join(subject.dimensions)} {'is' if len(subject.dimensions) == 1 else 'are'}"
         raise ConfigError(f"the domain {domain} has no verifier: {measured} judged by a critic")
-    return lambda row, text: subject.verify(subject.target({**row, target: _enter(row, target)} if target else row, target), text)
+    return lambda row, text: subject.verify(subject.target(_with(row, target), target), text)
 
 
 def _arithmetic(column: str) -> Verify:
@@ -173,6 +174,12 @@ def _enter(row: Mapping[str, Any], column: str) -> Any:
     return value
 
 
+def _with(row: Mapping[str, Any], column: str | None) -> Mapping[str, Any]:
+    """The row, with what dots in the column's name lead to under that name."""
+    value = _enter(row, column) if column else None
+    return row if column is None or value is None else {**row, column: value}
+
+
 def _count(tally: Tally, mark: Mark) -> None:
     tally.rows += 1
     tally.correct += mark.verdict is True
@@ -181,16 +188,16 @@ def _count(tally: Tally, mark: Mark) -> None:
 
 
 @contextmanager
-def _sink(out: str) -> Iterator[Callable[[Row, Mark], object]]:
+def _sink(out: str) -> Iterator[Callable[[int, Row, Mark], object]]:
     """Writes rows to a file that is there, whole, once all went well; what was there before stays until then."""
     path = Path(os.path.realpath(out))  # a link stays one
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _told(out):
         file = gzip.open(beside, "wt", encoding="utf-8") if out.endswith(".gz") else beside.open("w", encoding="utf-8")  # noqa: SIM115
 
-    def write(row: Row, mark: Mark) -> None:
+    def write(number: int, row: Row, mark: Mark) -> None:
         with _told(out):
-            file.write(_line(row, mark))
+            file.write(_line(number, row, mark))
 
     try:
         yield write
@@ -212,9 +219,12 @@ def _told(out: str) -> Iterator[None]:
         raise ConfigError(f"--out {out} cannot be written: {error.strerror}; name a file in a folder that can be written") from error
 
 
-def _line(row: Row, mark: Mark) -> str:
+def _line(number: int, row: Row, mark: Mark) -> str:
     """A row with its mark as a line of JSON, in which numbers that are not finite are null: JSON has no word for them."""
-    found = {**(row if isinstance(row, dict) else {}), "verdict": mark.verdict, "parsed": mark.parsed, "error": mark.error}
+    told = asdict(mark)
+    if isinstance(row, dict) and (taken := ", ".join(f"`{name}`" for name in told if name in row)):
+        raise ConfigError(f"--out would write over {taken} of row {number}; rename what the file has by that name, or leave --out away")
+    found = {**(row if isinstance(row, dict) else {"row": number}), **told}
     try:
         return json.dumps(found, allow_nan=False, default=str) + "\n"
     except ValueError:

@@ -31,10 +31,14 @@ def sample(logits: torch.Tensor, sampling: Sampling, draws: torch.Tensor) -> tup
     if sampling.temperature == 0:
         tokens = logits.argmax(-1, keepdim=True)
     else:
-        probabilities = torch.softmax(logits / sampling.temperature, -1)
+        # Neither a quotient beyond all numbers nor a temperature that is none in the logits' precision may make the softmax undefined.
+        temperature = max(sampling.temperature, torch.finfo(logits.dtype).tiny)
+        probabilities = torch.softmax((logits - logits.amax(-1, keepdim=True)) / temperature, -1)
         if sampling.top_p < 1:
             ordered, order = probabilities.sort(-1, descending=True)
-            ordered[ordered.cumsum(-1) - ordered >= sampling.top_p] = 0
+            beyond = ordered.cumsum(-1) - ordered >= sampling.top_p
+            beyond[:, 0] = False  # the likeliest stays, however small top_p is
+            ordered[beyond] = 0
             probabilities = torch.zeros_like(probabilities).scatter(-1, order, ordered)
         sums = probabilities.cumsum(-1, dtype=torch.float64)
         tokens = torch.searchsorted(sums, draws * sums[:, -1:], right=True).clamp(max=logits.shape[-1] - 1)

@@ -84,9 +84,10 @@ class Openai:
             with start_blocking_portal() as portal:
                 portal.call(self._ask, asked, missing)
         if asked.failure is not None:
-            raise EngineError(
-                f"{asked.failure}; {len(asked.have)} of {len(unique)} prompts are answered and kept, and the same command asks for the rest"
-            ) from asked.failure
+            refused = isinstance(asked.failure, Refused)
+            rest = "the rest once this is mended" if refused else "and the same command asks for the rest"
+            kept = f"{len(asked.have)} of {len(unique)} prompts are answered and kept"
+            raise EngineError(f"{asked.failure}; {kept}, {rest}") from asked.failure
         if asked.too_long and len(asked.too_long) == len(unique):
             raise EngineError(f"no prompt fits the model's context: {asked.too_long[0]}; lower sampling.max_tokens")
         empty = [Completion(text="", num_tokens=0, logprobs=(), finished=False)] * sampling.num_samples

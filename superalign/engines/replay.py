@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from superalign.artifacts import md5_of
-from superalign.domains.collection import listed
+from superalign.domains.collection import SURROGATE, listed
 from superalign.engines import Completion, ReplayConfig, Sampling
 from superalign.errors import DataError, EngineError
 from superalign.tables import rows
@@ -78,6 +78,12 @@ def recorded(path: str) -> Iterator[tuple[str, list[str]]]:
                 f"engine.path: {path}, row {number}: wants `prompt` (text) and `response` (text or a list of texts); "
                 f"found {str(dict(row))[:80]}"
             )
+        for text in (prompt, *answers):
+            if bad := SURROGATE.search(text):
+                raise DataError(
+                    f"engine.path: {path}, row {number}: a text of it holds what is not Unicode at character {bad.start()}: "
+                    f"{text[max(0, bad.start() - 20) :][:40]!a}; mend the row, or leave it out"
+                )
         yield str(prompt).strip(), list(answers)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import Any
 
 from superalign.engines import Completion
 from superalign.engines.client import Passing
+
+FAILED = ("error", "abort")
+"""Reasons for an answer's end that say that there is none."""
+BEYOND = 1e30
+"""No log-probability is as large; sums of such numbers would be infinite."""
 
 
 def models(content: bytes) -> list[str]:
@@ -30,7 +34,7 @@ def completions(content: bytes, most: int) -> list[Completion]:
     if not isinstance(choices, list) or not choices:
         raise _other("choices", content)
     count = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    share = count // len(choices) if isinstance(count, int) and 0 <= count < 2**31 else None
+    share = count // len(choices) if type(count) is int and 0 <= count < 2**31 else None
     return [_completion(choice, share, content) for choice in choices[:most]]
 
 
@@ -48,6 +52,8 @@ def _completion(choice: Any, share: int | None, content: bytes) -> Completion:
     text = _text(choice)
     if text is None:
         raise _other("a choice with a text", content)
+    if choice.get("finish_reason") in FAILED:
+        raise _other("an answer that it brought to an end", content)
     tokens, logprobs = _logprobs(choice.get("logprobs"))
     num_tokens = len(logprobs) or (share if share is not None else len(text.split()))
     return Completion(_encodable(text), num_tokens, logprobs, choice.get("finish_reason") == "stop", tokens)
@@ -72,14 +78,14 @@ def _logprobs(given: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
         tokens, values = found.get("tokens"), found.get("token_logprobs")
     if not (isinstance(tokens, list) and isinstance(values, list) and len(tokens) == len(values)):
         return (), ()
-    if not (all(isinstance(token, str) for token in tokens) and all(map(_finite, values))):
+    if not (all(isinstance(token, str) for token in tokens) and all(map(_number, values))):
         return (), ()
     # a vocabulary is small and answers are many: each token is held once
-    return tuple(sys.intern(_encodable(token)) for token in tokens), tuple(min(0.0, round(value, 6)) for value in values)
+    return tuple(sys.intern(_encodable(token)) for token in tokens), tuple(min(0.0, round(float(value), 6)) for value in values)
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, float | int) and -math.inf < value < math.inf
+def _number(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and abs(value) < BEYOND
 
 
 def _encodable(text: str) -> str:

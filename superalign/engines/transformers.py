@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from superalign.chat import Chat, fitting
 from superalign.engines import Completion, Sampling
 from superalign.engines.cache import attend
 from superalign.engines.decoding import Decoder, Row
+from superalign.errors import EngineError
 from superalign.models import load
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Transformers:
     author: str | None = None
 
     def __init__(self, config: TransformersConfig, policy: Policy, system: str | None = None) -> None:
-        self.name = f"transformers {transformers.__version__}"
+        self.name, self.who = f"transformers {transformers.__version__}", f"the {policy.role} in {policy.path}"
         device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
         self.device = torch.device(device)
         self.tokenizer, self.model = load(policy, dtype=config.dtype, device=device, trust_remote_code=config.trust_remote_code)
@@ -44,6 +46,9 @@ class Transformers:
         What is drawn for a prompt depends on nothing else in the call but how often the prompt came before; only the rounding of sums
         depends on the rows beside it. A prompt that leaves no room for an answer in the model's context is one bad query and no reason
         to stop: its answers are empty and unfinished.
+
+        Raises:
+            EngineError: No prompt fits, one alone does not fit into memory, or the model gives no finite log-probabilities.
         """
         encoded = self.chat.encode(prompts)
         fits = fitting(encoded, sampling.max_tokens, getattr(self.model.config, "max_position_embeddings", None))
@@ -70,6 +75,11 @@ class Transformers:
         return [[*ids, self.chat.end][:max_tokens] for ids in texts]
 
     def _completion(self, row: Row) -> Completion:
+        if not all(map(math.isfinite, row.logprobs)):
+            raise EngineError(
+                f"{self.who} gives a token the log-probability {next(value for value in row.logprobs if not math.isfinite(value))}: its "
+                "weights hold what is no finite number, as after a training that diverged; name another model, or fetch it again"
+            )
         finished = bool(row.tokens) and row.tokens[-1] in self.stops
         body = row.tokens[:-1] if finished else row.tokens
         return Completion(

@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as Call
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -182,10 +183,13 @@ def application(served: Served, batcher: Batcher) -> Starlette:
 
 async def _content(call: Call) -> bytes:
     content = bytearray()
-    async for chunk in call.stream():
-        content += chunk
-        if len(content) > LARGEST:
-            raise Refusal(f"a request may have {LARGEST >> 20} MiB; send fewer prompts at a time", status=413)
+    try:
+        async for chunk in call.stream():
+            content += chunk
+            if len(content) > LARGEST:
+                raise Refusal(f"a request may have {LARGEST >> 20} MiB; send fewer prompts at a time", status=413)
+    except ClientDisconnect as error:
+        raise Refusal("the client left before it had sent its request") from error
     return bytes(content)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from superalign.errors import DataError
 
@@ -75,6 +77,15 @@ class Message(Words):
     """Who speaks; the chat template decides whom it knows."""
     content: str | list[Part]
     """What is said, whole or in pieces."""
+
+    @field_validator("content", mode="wrap")
+    @classmethod
+    def _text_alone(cls, value: Any, read: Callable[[Any], str | list[Part]]) -> str | list[Part]:
+        """One message in place of one for each way to read it, which would name the wrong one."""
+        try:
+            return read(value)
+        except ValidationError as error:
+            raise PydanticCustomError("content", 'wants a text, or a list of parts {"type": "text", "text": ...}') from error
 
     @property
     def text(self) -> str:

@@ -59,9 +59,9 @@ def {name}(*given, right={name}): return _alter(right(*given))
 """
 COLLIDING = """
 import json, os, struct
-text = json.dumps(["value", ["set", [["int", hex(n * (2 ** 61 - 1))] for n in range(100_000)]]]).encode()
+text = json.dumps(["value", ["set", [["int", hex(n * (2 ** 61 - 1))] for n in range(100_000)]], []]).encode()
 answer = struct.pack("!I", len(text)) + text
-os.write(3, b'\\0\\0\\0\\x0f["value", null]')
+os.write(3, b'\\0\\0\\0\\x13["value", null, []]')
 while True: os.write(3, answer)
 """
 POINT = """
@@ -103,7 +103,7 @@ FAKES = {
     "hunts the memory": MEMORY,
     "reads every descriptor": EVERY_DESCRIPTOR.format("os.set_blocking(n, False); print(os.read(n, 99))") + "def f(x): return 1",
     "writes to every descriptor": EVERY_DESCRIPTOR.format("os.write(n, b'\\0\\0\\0\\x0c[true, null]')") + "def f(x): return 1",
-    "answers before it is asked": "import os\nos.write(3, b'\\0\\0\\0\\x0f[\"value\", true]' * 99)",
+    "answers before it is asked": "import os\nos.write(3, b'\\0\\0\\0\\x13[\"value\", true, []]' * 99)",
     "an endless answer": "import os\ndef f(x):\n    os.write(3, b'\\0\\x3f\\xff\\xff')\n    while True: os.write(3, b'[' * 9999)",
     "an answer of brackets": "import os\nos.write(3, b'\\0\\0\\xff\\xff' + b'[' * 0xffff)\ndef f(x): return 1",
     "a size beyond all": "import os\nos.write(3, b'\\xff' * 99)\ndef f(x): return 1",
@@ -193,6 +193,14 @@ def test_no_fake_passes_a_check_function() -> None:
         ("assert f(1) == 3", "import fractions\nclass A(fractions.Fraction):\n    __eq__ = lambda *_: True\ndef f(x): return A(1, 2)"),
         ("assert abs(f(1) - 3) < 1", "class A(float):\n    __sub__ = lambda *_: 0\ndef f(x): return A(9)"),
         ("assert f(1) is True", "def f(x): return 1"),
+        ("assert len(f(1)) == 3", "def len(x): return 3\ndef f(x): return []"),
+        ("assert all(y > 2 for y in f(1))", "def all(x): return True\ndef f(x): return [1]"),
+        ("x = [3, 1]\nassert f(x) == sorted(x)", "def f(x):\n    x.clear()\n    return []"),
+        ("x = [3, 1]\ny = f(x)\nassert y == sorted(x)", "def f(x):\n    x.clear()\n    return []"),
+        ("x = [3, 1]\nf(x)\nassert x == [1, 3]", "def f(x): x.append(1)"),
+        ("x = [3, 1]\nassert f(x) == 4", "def f(x): x.sort()"),
+        ("x = [3, 1]\nassert f(x) is None\nassert x == [1, 3]", "def f(x): pass"),
+        ("assert f([1]) == (2,)", "f = tuple"),
         ("assert f(1).value == 3", f"class A:\n    {EQUAL}class B: value = A()\ndef f(x): return B()"),
         ("assert isinstance(f(1), int)", "class A:\n    __class__ = property(lambda _: int)\ndef f(x): return A()"),
         ("for y in map(f, [1, 2]): assert y == 3", "def f(x): raise StopIteration"),
@@ -281,6 +289,13 @@ def test_a_program_is_compiled_as_a_file_of_its_own_would_be() -> None:
         ({"test_list": json.dumps(["assert f(1) == 1"])}, "def f(x): return 1"),
         ({"test_list": str(["assert f('a') == 1", 'assert f("b") == 1'])}, "def f(x): return 1"),
         (str(["assert f('a') == 1"]), "def f(x): return 1"),
+        (["x = [3, 1]\nf(x)\nassert x == [1, 3]"], "def f(x): x.sort()"),
+        (["x = {1: 2}\ny = {1}\nf(x, k=y)\nassert x == {3: 4} and y == {2}"], "def f(x, k): x.clear(); x[3] = 4; k.clear(); k.add(2)"),
+        ({"test": "def check(g):\n    x = [[3, 1]]\n    g(x)\n    assert x == [[1, 3]]", "entry_point": "f"}, "def f(x): x[0].sort()"),
+        (["try:\n    f('k')\n    assert False\nexcept KeyError as e:\n    assert (e.args[0], str(e)) == ('k', repr('k'))"],
+         "def f(x): return {}[x]"),
+        (["try:\n    f(1)\n    assert False\nexcept OSError as e:\n    assert e.errno == 2"], "def f(x): open('/no')"),
+        (["assert f([1]) == (1,)"], "f = tuple"),
     ],
 )  # fmt: skip
 def test_what_is_right_passes(target: object, program: str) -> None:
@@ -301,6 +316,10 @@ def test_what_is_right_passes(target: object, program: str) -> None:
         (["f(1)"], "the tests assert nothing"),
         (["assert True"], "the tests never call the program"),
         (["assert f(lambda: 1) == 1"], "the tests hand over a function, which is not plain data"),
+        (["assert len(set([1])) == 1"], "the tests never call the program"),
+        ([f"assert f({'[' * 60}{']' * 60}) == 1"], "the tests hand over what cannot cross: nested deeper than 50"),
+        (["import asyncio\nassert asyncio.run(f(2)) == 2"], "the tests run coroutines"),
+        (["try:\n    f(1)\n    assert False\nexcept Own:\n    pass"], "the tests catch an exception of the program's own"),
         ({"test_list": ["assert f(1)"], "test_setup_code": "import numpy"}, "ModuleNotFoundError"),
         ({"test": "def check(c): assert poly(c(1)) == 1", "entry_point": "f"}, "the tests use poly, which they do not define"),
     ],
@@ -308,6 +327,33 @@ def test_what_is_right_passes(target: object, program: str) -> None:
 def test_where_the_tests_are_at_fault_nothing_is_said_of_the_program(target: object, error: str) -> None:
     mark = verify(target, "def f(x): return 1", LIMITS)
     assert mark.verdict is None and error in (mark.error or "")
+
+
+@isolated
+@pytest.mark.parametrize(
+    "test",
+    ["assert f(x) is None\nassert x == [1, 3]", "f(x)\nassert x == sorted(x)", "f(x)\nassert all(x[n] <= x[n + 1] for n in range(1))"],
+)
+@pytest.mark.parametrize("body", ["x.sort()", "x.clear()"])
+def test_a_change_that_does_not_come_back_is_neither_right_nor_wrong(test: str, body: str) -> None:
+    mark = verify([f"x = [3, 1]\n{test}"], f"def f(x): {body}", LIMITS)
+    assert mark.verdict is None and "a change in an argument that does not come back" in (mark.error or "")
+
+
+@isolated
+def test_a_long_list_crosses() -> None:
+    assert verify(["assert f(300_000) == list(range(300_000))"], "def f(x): return list(range(x))").verdict is True
+
+
+@isolated
+def test_a_function_that_is_called_like_one_of_pythons_is_the_programs() -> None:
+    asserts, right = ["assert sum(10, 15) == 6", "assert [sum(x, 15) for x in (10,)] == [6]"], "def sum(a, b): return a + b - 19"
+    assert [verify(asserts, program, LIMITS).verdict for program in (right, right.replace("19", "18"), "def add(a, b): return 6")] == [
+        True, False, False,
+    ]  # fmt: skip
+    check = {"test": "def check(candidate):\n    assert candidate([3, 1]) == sorted([3, 1])\n", "entry_point": "sorted"}
+    for program, verdict in (("x.sort(); return x", True), ("return x", False), ("return []", False)):
+        assert verify(check, f"def sorted(x): {program}", LIMITS).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -347,6 +393,15 @@ def test_where_the_tests_are_at_fault_nothing_is_said_of_the_program(target: obj
         ("> So:\n> ```python\n> def f(x):\n>     return x\n> ```", "f", "def f(x):\n    return x"),
         ("\ufeffdef\xa0f(x):\n\xa0\xa0return '\xa0'", "f", "def f(x):\n  return '\xa0'"),
         ("```pycon\n>>> def f(x):\n...     return x\n...\n>>> f(1)\n1\n```", "f", "def f(x):\n    return x\n\nf(1)"),
+        ("```python\ndef f(x):\n    return x*x```\nIt squares.", "f", "def f(x):\n    return x*x"),
+        ("```python\ndef f(x):\n    return '```'\n```\nSo.", "f", "def f(x):\n    return '```'"),
+        ("```python\ndef f(x):\n    \"\"\"So ```\n    f ```\n    \"\"\"\n    return x```\nSo.", "f",
+         "def f(x):\n    \"\"\"So ```\n    f ```\n    \"\"\"\n    return x"),
+        ("<think>\n```python\ndef f(x): return 1\n```\n</think>\n\n```python\ndef f(x): return 2\n```", "f", "def f(x): return 2"),
+        ("def f(x): return 1\n</think>\n    return 2", "f", "    return 2"),
+        ("<think>```python\ndef f(x): return 1\n```", "f", None),
+        ("def f(x): return x.replace('<think>', '').split(\"</think>\")", "f",
+         "def f(x): return x.replace('<think>', '').split(\"</think>\")"),
         ("I do not know.", None, None),
         ("```" + "a" * 500_000 + "`", None, None),
         ("", "f", None),

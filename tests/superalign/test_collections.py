@@ -343,3 +343,10 @@ def test_tampering_with_a_real_answer_makes_one_line_wrong(public_data: Path) ->
         answer = lesson.prompt.partition("<answer>\n")[2].partition("\n</answer>")[0].split("\n")
         wrong[min(sum(a != b for a, b in zip(answer, text, strict=True)) for text in texts if len(text) == len(answer))] += 1
     assert wrong[1] / wrong.total() > 0.95
+
+
+def test_critics_and_answers_see_what_was_said_and_not_what_was_thought(tmp_path: Path) -> None:
+    task, said = chat(tmp_path, ["yes", "no"]), "<think>no</think>\nYes."
+    assert task.final(said) == "yes"
+    asked = task.critic_prompt("say 1", said)
+    assert ("<think>" in asked, "Yes." in asked) == (False, True)

@@ -157,7 +157,30 @@ FIRST = [
     ("#### 18\n\nQuestion: Tom has 5 apples.\n#### 5", "18"),
     ("\\boxed{18}\n\nQ: Tom?\n\\boxed{5}", "18"),
     ("Let me see.\nQuestion: Tom has 5 apples.\nA: 18", "18"),
+    ("The answer is 18 = 9*2.", "18"),
+    ("The answer is 18 = 9 * 2 = 6 * 3.", "18"),
+    ("The answer is 2 dozen = 24 eggs out of 30", "24"),
+    ("The total is 1 200 dollars in all.", "1200"),
+    ("The total is 1 200", "1200"),
+    ("Take 12 of 5 000 000", "5000000"),
+    ("The answer is $- 7$", "-7"),
+    ("9 * 2 = 18\nThen 2 more come:\n\n20", "20"),
+    ("9 * 2 = 18\nThen 2 more come:\n**$20**\n", "20"),
+    ("9 * 2 = 18\nThat is for 2 days", "18"),
+    ("9 * 2 = 18\n\nQ: Tom has 5 apples and\n5", "18"),
+    ("9 * 2 = 18, and 20 is the answer.", "20"),
+    ("20 is our final answer because 9 * 2 = 18 and 2 come", "20"),
+    ("9 * 2 = 18. So 1 1/2 dozen eggs is the answer", "3/2"),
 ]
+THOUGHTS = [
+    ("<think>\nThe answer is 5.\n</think>\n\nIt is 18", "18"),
+    ("<think>The answer is 5.</think>18<think>Or \\boxed{6}?</think>", "18"),
+    ("The answer is 5.\n</think>\nIt is 18", "18"),
+    ("<THINK>5</THINK>#### 18", "18"),
+    ("<think>The answer is 18. Or", None),
+    ("It is 18. <think>The answer is 5", "18"),
+]
+"""What a reasoning model thinks is not what it says; a thought that was cut off has no answer after it."""
 NO_ANSWERS = [
     "The answer is not 18",
     "The answer isn\u2019t $18.",
@@ -189,6 +212,11 @@ NUMERALS = [
     ("3/4", "3/4"),
     ("1 1/2 cups", "3/2"),
     ("3½ cups", "7/2"),
+    ("3 ½ cups", "7/2"),
+    ("50 m^2", "50"),
+    ("24 m/s^2", "24"),
+    ("24 kg/m^3", "24"),
+    ("$- 7$", "-7"),
     ("-1 1/2", "-3/2"),
     ("1,234,567", "1234567"),
     ("1 234", "1234"),
@@ -250,6 +278,7 @@ UNITS = [
     "1\u00a0",
 ]
 UNITS += ["1,11", ".111", "\nQ:", "\nQ:1", "- 1\n", "<answer>", "not 1", "minus ", 'solution":"']
+UNITS += ["<think>", "</think>", "1 200 ", "1 is the answer ", "$1 is "]
 UNITS += ["\\boxed{", "\\frac{1}{", "\\text{", "#### ", "A:\n", "answer ", "answer\n", 'answer":"', '{"a": ', "\u00a0", "\ud800", "\0"]
 
 DISAGREEMENTS = {
@@ -265,7 +294,7 @@ def number(text: str | None) -> Fraction | None:
     return None if text is None else Fraction(text)
 
 
-@pytest.mark.parametrize(("text", "answer"), [*OBJECTS, *BOXES, *WORDS, *FIRST, *NUMERALS])
+@pytest.mark.parametrize(("text", "answer"), [*OBJECTS, *BOXES, *WORDS, *FIRST, *THOUGHTS, *NUMERALS])
 def test_the_answer_is_read_where_it_is_named_most_explicitly(text: str, answer: str | None) -> None:
     assert parse(text) == number(answer)
 

@@ -59,7 +59,11 @@ CASES: dict[str, list[tuple[dict[str, Any], list[str], list[str]]]] = {
         ({"postscript_marker": "Note:"}, ["NOTE: this", "a note: b"], ["Note this", "a"]),
     ],
     "detectable_format:number_bullet_lists": [
-        ({"num_bullets": 2}, ["* a\n* b\n*", "- a\n  - b"], ["* a", "* a\n- b\n* c", "**a**\n**b**", "1. a\n2. b"]),
+        (
+            {"num_bullets": 2},
+            ["* a\n* b\n*", "- a\n  - b", "*\na\n* b", "*\n* a\n* b", "*\n\n*\n"],
+            ["* a", "* a\n- b\n* c", "**a**\n**b**", "1. a\n2. b"],
+        ),
     ],
     "detectable_format:constrained_response": [
         ({}, ["My answer is yes.", "Well. My answer is maybe. So"], ["my answer is yes.", "My answer is yes"]),
@@ -77,7 +81,9 @@ CASES: dict[str, list[tuple[dict[str, Any], list[str], list[str]]]] = {
     "detectable_format:json_format": [
         ({}, ['{"a": [1]}', '```json\n{"a": 1}\n```', "```\n[]\n```", "9" * 5000], ["{'a': 1}", 'Here: {"a": 1}', "{}{}"]),
     ],
-    "detectable_format:title": [({}, ["<<a>>\nb", "b <<a b>>"], ["<a>", "<<>>", "<< >>", "<<a\n>>", ">>a<<"])],
+    "detectable_format:title": [
+        ({}, ["<<a>>\nb", "b <<a b>>", "<<<<a>>>>", "<<>< >>"], ["<a>", "<<>>", "<< >>", "<<<< >>", "<<a\n>>", ">>a<<"])
+    ],
     "combination:two_responses": [
         ({}, ["a******b", "******a\n******\nb******"], ["a***b", "a******a", "a******b******c", "a************b"]),
     ],
@@ -223,6 +229,15 @@ def test_an_empty_response_follows_nothing() -> None:
     for text in ("", " \n"):
         mark = verify(target(("punctuation:no_comma", {})), text, loose=True)
         assert (mark.verdict, mark.parsed, mark.error) == (False, "0 of 1", "the response is empty")
+
+
+def test_what_a_model_thinks_follows_and_breaks_nothing() -> None:
+    short = target(("punctuation:no_comma", {}), ("length_constraints:number_words", {"num_words": 3, "relation": "less than"}))
+    assert verify(short, "<think>Well, one, two, three.</think>\n\na b").verdict is True
+    assert verify(short, "Well, so.\n</think>\na b c d").verdict is False
+    assert verify(short, "<think>a b").error == "the response is empty"
+    third = target(("length_constraints:nth_paragraph_first_word", {"num_paragraphs": 2, "nth_paragraph": 1, "first_word": "a"}))
+    assert verify(third, "<think>x\n\ny</think>\n\na\n\nb").verdict is True
 
 
 def test_loose_passes_over_the_first_line_the_last_line_and_asterisks() -> None:

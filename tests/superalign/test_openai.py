@@ -268,6 +268,8 @@ def test_each_pause_is_longer_than_the_last_and_bounded(server: Server, pauses: 
         Reply({"choices": [{}]}),
         Reply({"choices": [choice(["a"])]}),
         Reply({"choices": [{"message": None}]}),
+        Reply({"choices": [choice("half of i", finish_reason="error")]}),
+        Reply({"choices": [choice("", finish_reason="abort")]}),
         None,
     ],
 )
@@ -391,6 +393,10 @@ def test_two_engines_may_write_to_one_file(server: Server) -> None:
         (choice("two words", finish_reason=None), False, 2),
         (choice("two words", logprobs={"content": [{"token": "t", "logprob": float("nan")}]}), True, 2),
         (choice("two words", logprobs={"content": [{"token": "t", "logprob": None}]}), True, 2),
+        (choice("two words", logprobs={"content": [{"token": "t", "logprob": True}]}), True, 2),
+        (choice("two words", logprobs={"content": [{"token": "t", "logprob": -(10**400)}]}), True, 2),
+        (choice("two words", logprobs={"content": [{"token": "t", "logprob": -1e308}]}), True, 2),
+        (choice("two words", logprobs={"content": [{"token": "t", "logprob": 1e308}]}), True, 2),
         (choice("two words", logprobs={"content": [7]}), True, 2),
         (choice("two words", logprobs={"tokens": ["t"], "token_logprobs": []}), True, 2),
         ({"text": "two words", "logprobs": 3}, False, 2),
@@ -493,6 +499,20 @@ def test_a_refusal_is_final_and_says_what_the_server_said(server: Server, refusa
     with pytest.raises(EngineError, match=found):
         server.generate("a")
     assert len(server.asked) == 1
+
+
+def test_what_is_refused_for_good_is_not_said_to_be_had_by_the_same_command(server: Server) -> None:
+    server.reply = lambda body: Reply({"message": "not this"}, 400)
+    with pytest.raises(
+        EngineError, match="answered 400: not this; 0 of 1 prompts are answered and kept, the rest once this is mended"
+    ) as caught:
+        server.generate("a")
+    assert "same command" not in str(caught.value)
+
+
+def test_a_whole_number_is_a_log_probability(server: Server) -> None:
+    server.reply = lambda body: Reply({"choices": [choice("a", logprobs={"content": [{"token": "a", "logprob": -2}]})]})
+    assert [type(value) for value in server.generate("a")[0][0].logprobs] == [float]
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,13 @@ def test_a_broken_line_of_a_recording_is_named_by_its_number(tmp_path: Path, lin
         ReplayConfig(path=str(path)).build(POLICY)
 
 
+@pytest.mark.parametrize("row", [{"prompt": "a\ud800", "response": "1"}, {"prompt": "a", "response": ["1", "so \udc00"]}])
+def test_half_a_surrogate_pair_in_a_recording_is_refused_with_its_row(tmp_path: Path, row: dict[str, object]) -> None:
+    path = write(tmp_path / "r.jsonl", {"prompt": "b", "response": "1"}, row)
+    with pytest.raises(DataError, match=r"r\.jsonl, row 2: a text of it holds what is not Unicode at character"):
+        ReplayConfig(path=path).build(POLICY)
+
+
 def test_a_recording_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl does not exist"):
         ReplayConfig(path=str(tmp_path / "none.jsonl")).build(POLICY)

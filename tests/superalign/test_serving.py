@@ -241,6 +241,31 @@ def test_a_body_that_is_no_request_is_refused(recorder: tuple[Recorder, Served],
     assert status == 400 and said.startswith("the body is")
 
 
+@pytest.mark.parametrize("content", [None, 3, [{"type": "image_url", "image_url": {}}], [{"type": "text", "text": "a", "detail": "low"}]])
+def test_a_message_without_text_is_told_what_one_has(recorder: tuple[Recorder, Served], content: Any) -> None:
+    _, said, _ = refused(recorder[1], ASK | {"messages": [{"role": "user", "content": content}]})
+    assert said == 'messages.0.content: wants a text, or a list of parts {"type": "text", "text": ...}'
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(recorder: tuple[Recorder, Served]) -> None:
+    served, sent = recorder[1], []
+
+    async def leave() -> None:
+        left = iter([{"type": "http.request", "body": b'{"mod', "more_body": True}, {"type": "http.disconnect"}])
+        scope = {"type": "http", "method": "POST", "path": "/v1/completions", "headers": [], "query_string": b"", "root_path": ""}
+
+        async def receive() -> Any:
+            return next(left)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await application(served, Batcher(served.engine))(scope, receive, send)
+
+    asyncio.run(leave())
+    assert sent[0]["status"] == 400
+
+
 def test_a_body_is_read_only_so_far(recorder: tuple[Recorder, Served]) -> None:
     assert refused(recorder[1], b" " * (LARGEST + 1))[0] == 413
 

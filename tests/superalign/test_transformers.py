@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -196,6 +197,28 @@ def test_a_row_that_does_not_fit_alone_is_an_error_with_the_way_out(qwen: Policy
     small(built, 0)
     with pytest.raises(EngineError, match=r"one text of \d+ tokens does not fit into the memory of cpu; lower sampling.max_tokens"):
         built.generate(PROMPTS, SAMPLING, 0)
+
+
+def test_weights_that_are_no_numbers_are_an_error_and_no_certain_answer(qwen: Policy) -> None:
+    built = engine(qwen)
+    torch.nn.init.constant_(built.model.lm_head.weight, torch.nan)
+    for temperature in (0.0, 1.0):
+        with pytest.raises(EngineError, match=f"the learner in {qwen.path} gives a token the log-probability nan: its weights hold"):
+            built.generate(PROMPTS[:1], SAMPLING.model_copy(update={"temperature": temperature}), 0)
+
+
+@pytest.mark.parametrize("changed", [{"temperature": 5e-324}, {"temperature": 1e-39}, {"top_p": 5e-324}, {"top_p": 1e-46}])
+def test_sampling_that_is_as_good_as_greedy_is_greedy(changed: dict[str, float], qwen: Policy) -> None:
+    greedy = SAMPLING.model_copy(update={"temperature": 0.0})
+    assert texts(engine(qwen).generate(PROMPTS, SAMPLING.model_copy(update=changed), 0)) == texts(engine(qwen).generate(PROMPTS, greedy, 0))
+
+
+def test_a_chat_template_that_fails_by_itself_is_an_error_that_names_it(qwen: Policy, tmp_path: Path) -> None:
+    shutil.copytree(qwen.path, tmp_path / "model")
+    for template in ("{{ range(10 ** 30) }}", "{{ 1 // 0 }}", "{{ messages[0].content + 1 }}"):
+        (tmp_path / "model" / "chat_template.jinja").write_text(template)
+        with pytest.raises(PolicyError, match=r"the chat template of .*model fails at a conversation of \['user'"):
+            Transformers(CONFIG, policy(tmp_path / "model"), "")
 
 
 def test_a_model_without_a_chat_template_is_refused_where_prompts_are_chats(qwen: Policy, tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ def test_the_counts_are_those_of_the_rows_written() -> None:
         ({"answer": "many", "response": "3"}, "the target is no number"),
         ("[[[", "not JSON"),
         ("null", "not an object"),
+        ('{"answer": "3", "answer": "4", "response": "3"}', "the key 'answer' stands twice in one object"),
+        ('{"answer": 3, "response": "3", "x": {"y": 1, "y": 1}}', "the key 'y' stands twice in one object"),
+        ('{"answer": ' + "9" * 5000 + ', "response": "3"}', "a number of more than 4300 digits, which nothing can be done with"),
+        ("[" * 10**5, "nested too deep"),
         ('{"x": ' + "[" * 950 + "]" * 950 + "}", ""),
         ('{"answer": "3", "response": "' + "9" * 100_000 + '"}', ""),
         ('{"answer": 1e999, "response": "3"}', ""),
@@ -121,6 +125,26 @@ def test_a_bad_row_gets_no_verdict_and_stops_nothing(row: Any, error: str) -> No
     if error:
         assert found[1]["verdict"] is None
         assert error in found[1]["error"]
+
+
+def test_a_line_that_is_no_row_comes_out_as_its_number() -> None:
+    found = marks("gsm8k", write(Path("a.jsonl"), [SUMS[1], "", "[1]", SUMS[2]]), Path("o.jsonl"))
+    assert found[1] == {"row": 3, "verdict": None, "parsed": None, "error": "not an object but [1]"}
+
+
+@pytest.mark.parametrize("column", ["verdict", "parsed", "error"])
+def test_a_column_of_the_file_is_not_written_over(column: str) -> None:
+    Path("o.jsonl").write_text("kept")
+    path = write(Path("a.jsonl"), [SUMS[1], {**SUMS[2], column: None}])
+    with pytest.raises(ConfigError, match=f"--out would write over `{column}` of row 2; rename"):
+        verify("gsm8k", path, None, None, "o.jsonl")
+    assert Path("o.jsonl").read_text() == "kept"
+    assert verify("gsm8k", path, None, None, None)[0].correct == 2
+
+
+def test_a_column_that_is_not_there_is_not_among_those_found() -> None:
+    with pytest.raises(DataError, match=r"there is no `nope` with a number; found \['answer', 'response'\]"):
+        verify("gsm8k", write(Path("a.jsonl"), SUMS), None, "nope", None)
 
 
 def test_dots_enter_objects_where_no_column_is_called_so() -> None:
@@ -146,6 +170,16 @@ def test_programs_are_verified_by_mbpps_and_humanevals_tests_fenced_or_not() -> 
     found = marks("code", write(Path("a.jsonl"), [MBPP, wrong, HUMAN_EVAL, {"test_list": [], "response": "x"}]), Path("o.jsonl"))
     assert [row["verdict"] for row in found] == [True, False, True, None]
     assert verify("code", write(Path("b.jsonl"), [asserts]), None, "asserts", None)[0].correct == 1
+
+
+@isolated
+def test_a_csv_may_hold_both_kinds_of_programs_with_cells_left_empty() -> None:
+    rows: list[dict[str, Any]] = [{**MBPP, "test_list": json.dumps(MBPP["test_list"])}, HUMAN_EVAL]
+    with Path("a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["test", "entry_point", "prompt", "test_list", "test_setup_code", "response"])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert [row["verdict"] for row in marks("code", "a.csv", Path("o.jsonl"))] == [True, True]
 
 
 @isolated

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+from superalign.domains.thoughts import spoken
+
 FENCE = re.compile(r"([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[^`]*+")
 PYTHON = {"", "python", "py", "python3", "py3", "pycon", "doctest"}
 DEFINITION = re.compile(r"^(?:(?:async )?def \w+|class \w+|import \w|from [\w.]+ import )", re.MULTILINE)
@@ -29,7 +31,7 @@ def extract(response: str, entry_point: str | None = None) -> str | None:
     imports, definitions or constants that are no earlier attempt at the same; one that uses ``entry_point`` is an example. A block or a
     text that does not define ``entry_point`` may be a function's body, and is given as it is, indentation included.
     """
-    text = _plain(response)
+    text = _plain(spoken(response))
     blocks = _blocks(text)
     if blocks:
         return _join(blocks, entry_point)
@@ -111,9 +113,11 @@ def _blocks(response: str) -> list[str]:
             # One in a string that is closed later is an example in a docstring.
             fence = None
         else:
-            string = _left_open(line, string)
             indent = len(fence[1])
-            blocks[-1][1].append(line[indent:] if line[:indent].isspace() else line)
+            line = line[indent:] if line[:indent].isspace() else line
+            ended = not string and not LONG.search(line) and TEXT.sub("", line).rstrip().endswith(fence[2])
+            blocks[-1][1].append(line.rstrip().rstrip(fence[2]) if ended else line)
+            fence, string = None if ended else fence, _left_open(line, string)
     texts = [(language in PYTHON, _unprompted("\n".join(inner))) for language, inner in blocks if any(line.strip() for line in inner)]
     return [text for python, text in texts if python] or [text for _, text in texts]
 

@@ -25,7 +25,6 @@ from superalign.domains.code.wire import Channel, NotPlain
 from superalign.domains.marks import Mark
 from superalign.errors import DataError
 
-KNOWN = {*dir(builtins), *keyword.kwlist}
 MAX_CHARACTERS, SHOWN_CHARACTERS, MAX_LIST = 1_000_000, 10_000, 100_000
 
 
@@ -78,8 +77,10 @@ def read_list(text: str) -> Any:
 def _mbpp(row: Mapping[str, Any]) -> Problem:
     tests = (*_texts(row, "test_list"), *_texts(row, "challenge_test_list"))
     called = re.findall(r"(?<![\w.])([A-Za-z_]\w*) ?\(", "\n".join(tests))
-    entry_point = next((name for name in called if name not in KNOWN), None)
-    return Problem(tests, (*_texts(row, "test_imports"), *_texts(row, "test_setup_code")), entry_point)
+    names = list(dict.fromkeys(name for name in called if not keyword.iskeyword(name)))
+    # The one name that is called is the function that is tested, though Python has one of that name.
+    own = names if len(names) == 1 else [name for name in names if not hasattr(builtins, name)]
+    return Problem(tests, (*_texts(row, "test_imports"), *_texts(row, "test_setup_code")), own[0] if own else None)
 
 
 def _human_eval(row: Mapping[str, Any]) -> Problem:

@@ -26,6 +26,7 @@ class Code(Subject):
 
     def problem(self, row: Mapping[str, Any]) -> Problem:
         """A row of either kind; of MBPP's tests the first is shown, as is usual, so that a program knows its name."""
+        row = _given(row)
         target = self.target(row, None)
         if "test_list" in target:
             text, solution, kind = text_of(row, "text", "prompt"), row.get("code"), "mbpp"
@@ -47,6 +48,7 @@ class Code(Subject):
 
     def target(self, row: Mapping[str, Any], column: str | None) -> Any:
         """MBPP's ``test_list`` with its set-up, or HumanEval's ``test`` with ``entry_point`` and prompt."""
+        row = _given(row)
         column = column or next((name for name in ("test_list", "test") if row.get(name) is not None), None)
         if column is None or row.get(column) is None:
             raise DataError(f"there is no {f'`{column}`' if column else '`test_list` or `test`'}; found {sorted(row)[:12]}")
@@ -70,3 +72,8 @@ class Code(Subject):
         from superalign.domains.code.programs import verify
 
         return verify(target, text)
+
+
+def _given(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells that hold something: a CSV with both kinds of rows has empty ones in the columns of the other kind."""
+    return {name: value for name, value in row.items() if not isinstance(value, str) or value.strip()}

@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-MAX_BYTES, MAX_VALUES, MAX_DEPTH = 1 << 22, 200_000, 50
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 1 << 24, 1_000_000, 50
 
 
 class NotPlain(ValueError):

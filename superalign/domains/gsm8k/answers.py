@@ -12,6 +12,7 @@ from fractions import Fraction
 from superalign.domains.gsm8k.markup import plain, straight
 from superalign.domains.gsm8k.numerals import SLOT, Number, first, last, sole
 from superalign.domains.marks import Mark
+from superalign.domains.thoughts import spoken
 
 _FIELD, _RESULT = (
     re.compile(
@@ -29,6 +30,12 @@ _BOX = re.compile(r"\\(?:boxed|fbox) ?\{")
 _HASHES = re.compile(r"#### ?")
 _LINE = re.compile(r"^[ #>]{0,9}A ?:", re.MULTILINE)
 _CLAIM = re.compile(r"\banswers?\b[^\n.:=]{0,60}?(?:\b(?:is|be|equals)\b|[:=]|(?=\n))[ :=]{0,9}", re.IGNORECASE)
+_STATED = re.compile(
+    r"(?<![\w.,/])(?<!\d )([-$£€¥₹]{0,3}\d[\d.,/]{0,40}+(?: \d[\d.,/]{0,40}+)?+[^\n.=:\d]{0,30}?)"
+    r" (?:is|are) (?:the|our|my) (?:\w{1,20} )?answer\b",
+    re.IGNORECASE,
+)
+"""A claim that begins with its number."""
 _LIST = re.compile(r"(?:[-*] [^\n]*+\s*+){2,}+")
 _QUESTION = re.compile(r"\n\s{0,9}(?:Q|Question) ?\d{0,3} ?:")
 _REASON = re.compile(r";| \(|,? \b(?:because|since|as|so|for|per|in|if|which|from|after)\b")
@@ -62,8 +69,9 @@ def parse(text: str) -> Fraction | None:
     r"""The final answer of a response: where it is named most explicitly, and there the last time.
 
     In order: the field "answer" of an object; ``<answer>``; ``\boxed{}``; a field "result" or "solution"; ``#### N``; a line ``A: N``;
-    "the answer is N"; the last equation; the last number. A field, tag or box decides by itself: "unknown", a range or a formula
-    in it is no answer. Elsewhere the first number of the sentence counts, whatever comes after it, and a range or a list is no answer.
+    "the answer is N" or "N is the answer"; N alone on the last line; the last equation; the last number. A field, tag or box decides by
+    itself: "unknown", a range or a formula in it is no answer. Elsewhere the first number of the sentence counts, whatever comes after
+    it, and a range or a list is no answer. What a reasoning model thinks is no answer (``superalign.domains.thoughts``).
     """
     number = _final(text)
     return None if number is None else number.value
@@ -80,14 +88,17 @@ def _target(target: object) -> Number | None:
 
 
 def _final(text: str) -> Number | None:
-    text = straight(text)
+    text = straight(spoken(text))
     for part in _QUESTION.split(text, maxsplit=9):  # a base model goes on with questions of its own, and answers them
         named = _named(part)
         if named is not None:
             return named[0] if named else None
     # The last number of an object that never came to its answer is one of its reasoning.
-    cut_off, text = _OBJECT.match(text) is not None, plain(text)
-    return None if cut_off else sole(text, bare=True) or _result(text) or last(text)
+    if _OBJECT.match(text):
+        return None
+    ending = _QUESTION.split(text, maxsplit=1)[0].rstrip().rpartition("\n")[2]
+    text = plain(text)
+    return sole(text, bare=True) or sole(plain(ending[-SLOT:]), bare=True) or _result(text) or last(text)
 
 
 def _named(text: str) -> list[Number] | None:
@@ -101,7 +112,7 @@ def _named(text: str) -> list[Number] | None:
     for field in deque(_RESULT.finditer(text), maxlen=1):
         if number := _field(field):
             return [number]
-    text = plain(text)
+    text = _STATED.sub(r"the answer is \1.", plain(text))
     for pattern, read in ((_HASHES, _line), (_LINE, _sentence), (_CLAIM, _claim)):
         for match in reversed(deque(pattern.finditer(text), maxlen=20)):
             named = read(text[match.end() : match.end() + SLOT])
@@ -170,5 +181,6 @@ def _result(text: str) -> Number | None:
 
 
 def _right(text: str) -> str:
-    """The right side of an equation; a text that is none, whole."""
-    return text.rpartition("=")[2]
+    """The right side of an equation, one before it where that is no number: "18 = 9 * 2"; a text that is none, whole."""
+    sides = text.split("=")
+    return next((side for side in reversed(sides) if sole(side) or first(side) is not None), sides[-1])

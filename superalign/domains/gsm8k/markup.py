@@ -18,7 +18,7 @@ _RULES = [
         (r"(?<=\d)(?:[\u00a0\u2009\u202f]|\\,)(?=\d{3}(?!\d))|\\!", ""),  # spaces that hold the thousands of one number together
         (r"[\u00a0\u2009\u202f~]|\\[,;: ]|\\q?quad(?![a-zA-Z])", " "),
         (r"\\(?:text[a-z]*|math[a-z]+|mbox|boldsymbol|operatorname) ?\{([^{}]{0,200})\}(?:\^\{?[23]\}?)?", r" \1 "),
-        (r"(?<=[a-z]{2})\^\{?[23]\}?", ""),  # cm^2
+        (r"\^(?:(?<=[a-z]{2}\^)|(?<=\d[ms]\^)|(?<=\d [ms]\^)|(?<=[a-z]/[msh]\^)) ?\{?[23]\}?", ""),  # cm^2, 50 m^2, m/s^2
         (r"\\(?:left|right|displaystyle|boxed|fbox)(?![a-zA-Z])|\\[()\[\]]", ""),
         (r"(?<=\d) ?(?=\\[dtc]?frac(?![a-zA-Z]))", " "),  # 3\frac{1}{2} is no 31/2
         (r"\\[dtc]?frac ?\{([^{}]{0,200})\} ?\{([^{}]{0,200})\}", r"\1/\2"),

@@ -16,7 +16,7 @@ SLOT = 1000
 _DIGITS = r"\d++(?:[.,]\d++)*+"
 _NUMERAL = re.compile(
     r"(?P<minus>(?<![\w)\]%])-(?:[$£€¥₹] ?)?|[$£€¥₹] ?-)?(?<![A-Za-z\d])"
-    r"(?:(?P<whole>\d{1,9}) (?:and )?(?=\d{1,9}/\d))?"
+    r"(?:(?P<whole>\d{1,9}) {1,2}(?:and {1,2})?(?=\d{1,9}/\d))?"
     rf"(?P<digits>{_DIGITS}|(?<!/)\.\d++)"
     r"(?: ?/ ?(?P<over>\d++(?:,\d{3})*+)(?![.,]?\d))?"
     r"(?:[eE](?P<e>[-+]?\d{1,3})(?![A-Za-z\d])| ?[x*] ?10 ?\^ ?(?P<power>[-+]?\d{1,3})(?!\d))?"
@@ -39,6 +39,8 @@ _SEVERAL = re.compile(r"\s?(?:%|[^\W\d]{1,30})?\s?(?:,|&|-|\b(?:to|or|and)\b)\s?
 _OPERATION = re.compile(r"\s?(?:[+*/÷^\\√π<>≤≥|=-]\s?[$£€¥₹(\d]|(?:times|plus|minus|divided|multiplied|more|less|fewer)\b)")
 _ITEM = re.compile(r"[.):]\s+\S")
 _LETTER = re.compile(r"[^\W\d_]")
+_THOUSANDS = re.compile(r"(?<![\d.,/] )(?<![\w.,/])[1-9]\d{0,2}(?: \d{3})++(?!\d| \d|[.,/]\d{3})")
+"""Digits with spaces between thousands."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Number:
 
 def last(text: str) -> Number | None:
     """The last number in a plain text."""
-    found = deque(_NUMERAL.finditer(text), maxlen=20)
+    found = deque(_NUMERAL.finditer(_joined(text)), maxlen=20)
     return next((number for match in reversed(found) if (number := _number(match))), None)
 
 
@@ -79,7 +81,7 @@ def sole(text: str, *, bare: bool = False) -> Number | None:
     """
     if len(text) > SLOT:
         return None
-    text = re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", _trimmed(text))
+    text = _trimmed(text)
     outside = re.sub(r"(?<=\s)\([^()]*\)", " ", text)
     text = outside if _NUMERAL.search(outside) else text
     found = list(_NUMERAL.finditer(text))
@@ -108,7 +110,13 @@ def first(text: str) -> list[Number] | None:
 
 def _trimmed(text: str) -> str:
     """A text without what only sets it off; a minus sign is drawn to its number."""
-    return re.sub(r"^-\s+", "-", text.strip().lstrip("*_\"'+ \n").rstrip("*_\"'. \n"))
+    text = text.strip().lstrip("*_\"'+ \n").rstrip("*_\"'. \n")
+    return _joined(re.sub(r"^([$£€¥₹]?)-\s+", r"\1-", text))
+
+
+def _joined(text: str) -> str:
+    """A text without the spaces between the thousands of a number."""
+    return _THOUSANDS.sub(lambda match: match[0].replace(" ", ""), text)
 
 
 def _number(match: re.Match[str]) -> Number | None:

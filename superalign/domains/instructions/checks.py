@@ -11,6 +11,7 @@ from typing import Any
 from superalign.domains.instructions import layout, words
 from superalign.domains.instructions.arguments import CHARACTER, COUNT, LANGUAGE, RELATION, TEXT, TEXTS, Kind
 from superalign.domains.marks import Mark
+from superalign.domains.thoughts import spoken
 from superalign.errors import DataError
 
 KINDS: Mapping[str, Kind] = {
@@ -97,6 +98,7 @@ def verify(target: object, text: str, *, loose: bool = False) -> Mark:
         instructions = read(target)
     except DataError as error:
         return Mark(verdict=None, error=str(error))
+    text = spoken(text)
     texts = variants(text) if loose else [text]
     missed = [instruction for instruction in instructions if not instruction.followed(texts)]
     named = "; ".join(f"{instruction.name} ({KINDS[instruction.name].words(instruction.kwargs)})" for instruction in missed)

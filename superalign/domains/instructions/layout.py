@@ -29,9 +29,17 @@ def postscript(text: str, postscript_marker: str) -> bool:
 
 
 def number_bullet_lists(text: str, num_bullets: int) -> bool:
-    """Whether exactly so many lines begin with a bullet: a hyphen (a ruler of them too), or one asterisk (*emphasis* too)."""
+    """Whether exactly so many lines begin with a bullet: a hyphen (a ruler of them too), or one asterisk (*emphasis* too).
+
+    As in the reference, an asterisk alone on its line is one with the line after it, whatever that begins with, and none at the end.
+    """
     lines = [line.lstrip() for line in text.split("\n")]
-    return sum(line.startswith("-") or (line.startswith("*") and line[1:2] not in ("", "*")) for line in lines) == num_bullets
+    count, place = sum(line.startswith("-") for line in lines), 0
+    while place < len(lines):
+        alone = lines[place] == "*"
+        count += place + 1 < len(lines) if alone else lines[place].startswith("*") and lines[place][1] != "*"
+        place += 1 + alone
+    return count == num_bullets
 
 
 def constrained_response(text: str) -> bool:
@@ -67,7 +75,7 @@ def title(text: str) -> bool:
 
 def _titled(line: str) -> bool:
     start, end = line.find("<<"), line.rfind(">>")
-    return 0 <= start < end and bool(line[start:end].strip("<>").strip())
+    return 0 <= start < end and bool(line[start : end + 2].lstrip("<").rstrip(">").strip())
 
 
 def number_paragraphs(text: str, num_paragraphs: int) -> bool:
