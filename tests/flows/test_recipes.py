@@ -37,7 +37,6 @@ SMALL = [
     "learner.batch_size=8",
     "curator.keep=0",
     "validation.min_examples=1",
-    "validation.min_fresh=0",
     "validation.max_quarantine=1",
     "validation.max_category_share=1",
 ]
