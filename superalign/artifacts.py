@@ -125,9 +125,13 @@ def md5_of(path: Path) -> str:
 
 
 def schema(record: type[Record]) -> pa.Schema:
-    """The Arrow schema of a record type: strings, int64, float64 and booleans, nullable where the field may be None."""
-    hints = typing.get_type_hints(record)
-    return pa.schema([_field(name, hints[name]) for name in record.model_fields])
+    """The Arrow schema of a record type: strings, int64, float64, booleans and lists of such rows, nullable where the field may be None."""
+    return pa.schema(_fields(record))
+
+
+def _fields(model: type[BaseModel]) -> list[pa.Field]:
+    hints = typing.get_type_hints(model)
+    return [_field(name, hints[name]) for name in model.model_fields]
 
 
 def _field(name: str, hint: Any) -> pa.Field:
@@ -136,4 +140,6 @@ def _field(name: str, hint: Any) -> pa.Field:
         hint, nullable = next(part for part in typing.get_args(hint) if part is not type(None)), True
     if typing.get_origin(hint) is typing.Literal:
         hint = str
+    if typing.get_origin(hint) is tuple:
+        return pa.field(name, pa.list_(pa.struct(_fields(typing.get_args(hint)[0]))), nullable=nullable)
     return pa.field(name, ARROW[hint], nullable=nullable)

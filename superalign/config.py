@@ -97,7 +97,8 @@ def explain(model: type[BaseModel], settings: Any, error: ValidationError) -> st
         return f"{where} cannot be {short(found)}{nearest(str(found), _words(owners, path[-1]))}"
     if first["type"] == "missing":
         return f"{where} is missing; give it with {where}=..."
-    return f"{where} cannot be {short(found)}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+    why = first["msg"].removeprefix("Value error, ")
+    return f"{where} cannot be {short(found)}: {why[:1].lower()}{why[1:]}"
 
 
 def nearest(word: str, names: Iterable[str]) -> str:

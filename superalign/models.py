@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -122,17 +122,7 @@ def load(
             "of a causal language model"
         ) from error
     model, told = loaded
-    if missing := sorted(told["missing_keys"]):
-        raise PolicyError(
-            f"the {policy.role}'s model in {found.model!r} lacks {len(missing)} weights ({missing[0]} ...) and would run on random ones; "
-            "it wants the safetensors of a causal language model"
-        )
-    if len(tokenizer) < 2 or not any(Path(found.model).glob("*token*")):
-        raise PolicyError(
-            f"the model {found.model!r} has no tokenizer; put its tokenizer.json and tokenizer_config.json beside the weights"
-        )
-    if tokenizer.eos_token_id is None:
-        raise PolicyError(f"the tokenizer of {found.model!r} has no end token; add one to its tokenizer_config.json")
+    _usable(policy.role, found.model, tokenizer, model.config, sorted(told["missing_keys"]))
     model = model.to(device)
     if found.adapter is not None:
         from peft import PeftModel
@@ -140,6 +130,23 @@ def load(
         model = PeftModel.from_pretrained(model, found.adapter, is_trainable=not merge)
         model = model.merge_and_unload().requires_grad_(True) if merge else model
     return tokenizer, model
+
+
+def _usable(role: str, name: str, tokenizer: Any, config: Any, missing: Sequence[str]) -> None:
+    """PolicyError where what was loaded is no model that can write."""
+    from superalign.rewards import CENTRE
+
+    if hasattr(config, CENTRE):
+        raise PolicyError(f"the {role}'s model in {name!r} is a reward model and writes nothing; use critic.type=reward")
+    if missing:
+        raise PolicyError(
+            f"the {role}'s model in {name!r} lacks {len(missing)} weights ({missing[0]} ...) and would run on random ones; "
+            "it wants the safetensors of a causal language model"
+        )
+    if len(tokenizer) < 2 or not any(Path(name).glob("*token*")):
+        raise PolicyError(f"the model {name!r} has no tokenizer; put its tokenizer.json and tokenizer_config.json beside the weights")
+    if tokenizer.eos_token_id is None:
+        raise PolicyError(f"the tokenizer of {name!r} has no end token; add one to its tokenizer_config.json")
 
 
 def blank(folder: Path, texts: Iterable[str], rng_seed: int, shape: str = "tiny") -> Path:

@@ -14,25 +14,53 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from superalign.attackers import SeedsConfig, WeaknessConfig
-from superalign.critics import ConsistencyConfig, GenerativeConfig
+from superalign.critics.consistency import ConsistencyConfig
+from superalign.critics.constitution import ConstitutionConfig
+from superalign.critics.cross_examine import CrossExamineConfig
+from superalign.critics.debate import DebateConfig
+from superalign.critics.decompose import DecomposeConfig
+from superalign.critics.generative import GenerativeConfig
+from superalign.critics.highlight import HighlightConfig
+from superalign.critics.judge import JudgeConfig
+from superalign.critics.panels.cascade import CascadeConfig
+from superalign.critics.panels.panel import PanelConfig
+from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
+from superalign.curation.revision import RevisionConfig
 from superalign.domains import ArithmeticConfig, ChatConfig, CodeConfig, FolderConfig, Gsm8kConfig, InstructionsConfig, SafetyConfig
 from superalign.engines import EchoConfig, OpenaiConfig, ReplayConfig, TransformersConfig, VllmConfig
 from superalign.learners import DpoConfig, SftConfig
+from superalign.learners.reward import RewardModelConfig
 
 
 def union(group: str, *builtin: type) -> Any:
     """The union, discriminated on ``type``, of ``builtin`` and of what is installed under the entry-point ``group``."""
-    classes = (*builtin, *(point.load() for point in entry_points(group=group)))
+    return either(*builtin, *(point.load() for point in entry_points(group=group)))
+
+
+def either(*classes: Any) -> Any:
+    """The union, discriminated on ``type``, of classes and other unions."""
     joined = reduce(or_, classes)
     return Annotated[joined, Field(discriminator="type")] if len(classes) > 1 else joined
 
 
 AttackerConfig = union("superalign.attackers", SeedsConfig, WeaknessConfig)
-CriticConfig = union("superalign.critics", GenerativeConfig, ConsistencyConfig)
-CuratorConfig = union("superalign.curation", BestVsWorstConfig, MajorityConfig)
+MemberConfig = union(
+    "superalign.critics",
+    GenerativeConfig,
+    ConsistencyConfig,
+    JudgeConfig,
+    DebateConfig,
+    CrossExamineConfig,
+    ConstitutionConfig,
+    DecomposeConfig,
+    HighlightConfig,
+)
+CriticConfig = either(MemberConfig, PanelConfig[MemberConfig], CascadeConfig[MemberConfig], RewardConfig)  # type: ignore[valid-type]
+CuratorConfig = union("superalign.curation", BestVsWorstConfig, MajorityConfig, RevisionConfig)
 DomainConfig = union(
     "superalign.domains", ArithmeticConfig, Gsm8kConfig, CodeConfig, InstructionsConfig, SafetyConfig, ChatConfig, FolderConfig
 )
 EngineConfig = union("superalign.engines", TransformersConfig, VllmConfig, OpenaiConfig, ReplayConfig, EchoConfig)
 LearnerConfig = union("superalign.learners", SftConfig, DpoConfig)
+CriticLearnerConfig = either(SftConfig, RewardModelConfig)

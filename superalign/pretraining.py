@@ -11,7 +11,7 @@ from pydantic import Field
 
 from superalign.artifacts import Artifact
 from superalign.config import Config
-from superalign.critics.training import lessons
+from superalign.critics.lessons import lessons
 from superalign.domains import ArithmeticConfig
 from superalign.errors import ConfigError, PolicyError
 from superalign.learners import SftConfig

@@ -6,7 +6,9 @@ from pydantic import Field
 
 from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.config import Config
-from superalign.critics import GenerativeConfig
+from superalign.critics import ModelConfig
+from superalign.critics.generative import GenerativeConfig
+from superalign.critics.lessons import Lessons
 from superalign.curation import BestVsWorstConfig
 from superalign.domains import ArithmeticConfig
 from superalign.engines import ReplayConfig, Sampling, TransformersConfig
@@ -14,7 +16,7 @@ from superalign.errors import ConfigError
 from superalign.evaluation import EvaluationConfig, PromotionConfig
 from superalign.learners import SftConfig
 from superalign.oversight import OversightConfig
-from superalign.plugins import AttackerConfig, CriticConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
+from superalign.plugins import AttackerConfig, CriticConfig, CriticLearnerConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
 from superalign.validation import WARNINGS, ValidationConfig
 
 
@@ -58,10 +60,13 @@ class RoundConfig(Config):
     """What the data must pass. Attackers ask alike on purpose, and a learner that grows sure answers alike: in a round both only warn."""
     learner: LearnerConfig = SftConfig()
     """How the learner is trained."""
-    critic_learner: SftConfig | None = SftConfig(learning_rate=3e-4, epochs=1.0)
-    """How the critic is trained again on the human answers; None leaves it as it is."""
+    critic_learner: CriticLearnerConfig | None = SftConfig(learning_rate=3e-4, epochs=1.0)
+    """How the critic is trained again on the human answers: `sft` where it writes, `reward` where it is a reward model; None leaves it."""
+    lessons: Lessons = "composed"
+    """What the critic learns beside the human answers: ``composed`` by the domain, right and wrong ones; ``adversarial``, of these the
+    errors that it misses in one of three critiques; ``tampered``, errors that its own model put into human answers, chosen so too."""
     num_lessons: int = Field(default=3000, ge=0)
-    """Composed and tampered answers the critic is reminded of beside the human answers."""
+    """Lessons beside the human answers, at most; of ``tampered``, human answers tampered with."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured."""
     promotion: PromotionConfig = PromotionConfig()
@@ -72,7 +77,7 @@ class RoundConfig(Config):
         """The models round 0 begins with; a critic that names none begins as the learner does.
 
         Raises:
-            ConfigError: The domain ships no weights, and none are named.
+            ConfigError: The domain ships no weights, and none are named; or the critic cannot be taught as asked.
         """
         learner, critic = self.learner.model, getattr(self.critic, "model", None)
         if learner is None and not isinstance(self.domain, ArithmeticConfig):
@@ -81,10 +86,27 @@ class RoundConfig(Config):
             )
         if learner is None and critic is not None:
             raise ConfigError("critic.model is named and learner.model is not; name both, or neither for the shipped weights")
-        if self.critic_learner is not None and self.critic_learner.model is not None:
-            raise ConfigError("critic_learner.model is read by nothing: name the critic's base with critic.model")
+        self._teachable()
         trusted = bool(getattr(self.engine, "trust_remote_code", False))
         return Bases(learner=learner, critic=critic or learner, trust_remote_code=trusted)
+
+    def _teachable(self) -> None:
+        """ConfigError where the critic cannot learn what it is to learn, or not so."""
+        if self.critic_learner is not None and self.critic_learner.model is not None:
+            raise ConfigError("critic_learner.model is read by nothing: name the critic's base with critic.model")
+        if self.critic_learner is not None and (self.critic.type == "reward") != (self.critic_learner.type == "reward"):
+            way = "reward" if self.critic.type == "reward" else "sft"
+            raise ConfigError(
+                f"critic.type={self.critic.type} is not taught by critic_learner.type={self.critic_learner.type}; "
+                f"set critic_learner.type={way}, or critic_learner=null"
+            )
+        if self.lessons != "composed" and self.critic_learner is None:
+            raise ConfigError(f"lessons={self.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
+        if self.lessons != "composed" and not isinstance(self.critic, ModelConfig):
+            raise ConfigError(
+                f"lessons={self.lessons} are chosen by what the critic writes, and critic.type={self.critic.type} does not write "
+                "critiques of its own; set lessons=composed, or a critic that does, for example critic.type=generative"
+            )
 
     @property
     def critic_engine(self) -> EngineConfig:

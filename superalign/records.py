@@ -9,9 +9,9 @@ can be traced to its parents.
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 def content_id(*parts: object) -> str:
@@ -73,6 +73,24 @@ class Response(Record):
     """Temperature, nucleus and token limit it was sampled with; empty for a recording, which does not say."""
 
 
+class Span(BaseModel):
+    """A piece of a response that a critique points at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    start: int = Field(ge=0)
+    """Its first character, zero-based, in the response's text."""
+    end: int
+    """The character after its last."""
+    note: str = ""
+    """What is said of it."""
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a span holds at least one character; found {self.start} to {self.end}")
+        return self
+
+
 class Critique(Record):
     """What a critic says of one response."""
 
@@ -82,7 +100,7 @@ class Critique(Record):
     response: str
     """Id of the response."""
     critic: str
-    """Critic's name: ``generative`` or ``consistency``."""
+    """Critic's name: the ``type`` of its configuration."""
     policy: str | None = None
     """md5 of the critic's weights, where it has any."""
     text: str
@@ -95,8 +113,32 @@ class Critique(Record):
     """Probability the critic gives to its own verdict; None where its engine does not say."""
     step: int | None = None
     """Zero-based index of the first wrong step; the number of steps where something is missing or too much at the end."""
+    spans: tuple[Span, ...] = ()
+    """The places in the response it points at, each of which is there."""
+    dimension: str | None = None
+    """Which of the domain's dimensions it judges; None for all of them together."""
+    revision: str | None = None
+    """What the critic would write in the response's stead; None where it writes nothing else."""
     error: str | None = None
     """Why no verdict could be read."""
+
+
+class Opinion(BaseModel):
+    """One person's answer to a question, as a label keeps it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    annotator: str
+    """``human:NAME``."""
+    verdict: bool
+    """Whether the person holds the response to be right."""
+    answered: str
+    """When, ISO 8601 in UTC."""
+    seconds: float | None = None
+    """How long the question was shown; None where it was answered in a file or elsewhere, which do not say."""
+    assisted: bool = False
+    """Whether the critic's word was shown beside it."""
+    adjudicates: bool = False
+    """Whether it decides between others."""
 
 
 class Label(Record):
@@ -116,7 +158,7 @@ class Label(Record):
     category: str
     """Cell of the domain's taxonomy."""
     reason: Literal["uncertain", "audit"]
-    """Why it was asked: the critics were unsure, or it is a random check on what they are sure of."""
+    """Why it was asked: the selector chose it, by default for the critics' doubt; or it is a random check on what they are sure of."""
     verdict: bool | None
     """True: right, False: wrong, None: not answered."""
     step: int | None = None
@@ -124,9 +166,13 @@ class Label(Record):
     correction: str | None = None
     """What that step should be, where the human wrote it."""
     annotator: str
-    """``human:simulated``, ``human:NAME``, or ``human:unanswered``."""
+    """``human:simulated``, ``human:NAME`` of all who gave the verdict (``human:ada,bob``), or ``human:unanswered``."""
     answered: str | None = None
-    """When a person answered, ISO 8601 in UTC; None for the simulated human, whose answers have no hour."""
+    """When the last of them answered, ISO 8601 in UTC; None for the simulated human, whose answers have no hour."""
+    seconds: float | None = None
+    """How long they looked at it together; None where one of them does not say."""
+    opinions: tuple[Opinion, ...] = ()
+    """What each person said, the adjudicator included; empty for the simulated human."""
 
 
 class Feedback(Record):
@@ -149,6 +195,8 @@ class Feedback(Record):
     """Share of the query's samples that end in the same answer."""
     source: str
     """``critic:NAME`` or the human annotator the score comes from; ``unjudged`` where the critic gave no verdict."""
+    revision: str | None = None
+    """What the critic would write in the response's stead; None where the score is a person's, who said nothing of it."""
 
 
 class Example(Record):
@@ -220,8 +268,8 @@ class Outcome(Record):
     """md5 of the policy."""
     moment: Literal["before", "after"]
     """The champion before the round, or the candidate after it."""
-    part: Literal["gate", "benchmark", "attacks", "critic"]
-    """Which problems: the half the gates decide on, the half that is only reported, the round's attacks, or the critic's own test."""
+    part: Literal["gate", "benchmark", "attacks", "critic", "canary"]
+    """Which problems: the half the gates decide on, the half only reported, the attacks, the critic's own test, or its canaries."""
     query: str
     """Id of the problem."""
     category: str
@@ -242,6 +290,8 @@ class Outcome(Record):
     """On the critic's own test: the probability it gives to the one response being right; ``correct`` says whether it is."""
     found: bool | None = None
     """On the critic's own test: whether the critic names the first wrong step; None where there is none, or the truth names none."""
+    talked_over: bool | None = None
+    """On its canaries: whether what stands in a wrong answer made the critic call it right."""
 
 
 class Verdict(Record):

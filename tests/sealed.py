@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from superalign.artifacts import Artifact
 from superalign.attackers import SeedsConfig, WeaknessConfig
-from superalign.critics import ConsistencyConfig, GenerativeConfig
+from superalign.critics.consistency import ConsistencyConfig
+from superalign.critics.generative import GenerativeConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
 from superalign.domains import ArithmeticConfig, Task
 from superalign.domains.arithmetic.truth import ArithmeticTruth
@@ -80,8 +81,9 @@ def critique(task: Task, queries: Artifact, responses: Artifact, folder: str) ->
     """What both critics say; the generative one writes what an echo tells it."""
     asked = {query.id: query for query in queries.records(Query)}
     pairs = [(asked[response.query], response) for response in responses.records(Response)]
-    engine = EchoConfig(script=(("", " a: 2?1+1+0=2 right"),)).build(Policy(role="critic", path="none", md5="0"))
-    critics = (GenerativeConfig().build(task, engine, "0"), ConsistencyConfig().build(task))
+    policy = Policy(role="critic", path="none", md5="0")
+    engine = EchoConfig(script=(("", " a: 2?1+1+0=2 right"),)).build(policy)
+    critics = (GenerativeConfig().build(task, engine, policy), ConsistencyConfig().build(task))
     return Artifact.write(f"{folder}/critiques.parquet", Critique, [row for critic in critics for row in critic.critique(pairs)])
 
 

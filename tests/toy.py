@@ -21,6 +21,7 @@ class ToyTask:
     """Sums: ``12+7=`` is of ``sum-2``, and ``7+12=`` is the same problem."""
 
     name = "toy"
+    criterion = "The sum is right."
     system: str | None = None
     dimensions: Mapping[str, Dimension] = {"correctness": Dimension("the sum is right", verified=True)}
 
@@ -53,6 +54,9 @@ class ToyTask:
 
     def final(self, text: str) -> str | None:
         return text.split()[-1] if text.split() else None
+
+    def steps(self, text: str) -> Sequence[tuple[int, int]]:
+        return [(0, len(text))] if text else []
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         return f"{prompt}{text}?"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import ClassVar, Protocol
 
 from pydantic import Field
 
 from superalign.config import Config
-from superalign.domains import Task
-from superalign.engines import Engine
 from superalign.records import Critique, Query, Response
 
 Pair = tuple[Query, Response]
@@ -26,31 +24,20 @@ class Critic(Protocol):
         ...
 
 
-class GenerativeConfig(Config):
-    """A trained language model writes the critique; its score is a half, plus or minus half the probability of what it wrote."""
+class CritiqueConfig(Config):
+    """Base of every critic's configuration."""
 
-    type: Literal["generative"] = "generative"
-    """Discriminator."""
-    max_tokens: int = Field(default=96, ge=1)
-    """Longest critique, tokens."""
+    writes: ClassVar[bool] = False
+    """Whether it has a model write, and so is built over an engine."""
+    compares: ClassVar[bool] = False
+    """Whether what it says of a response depends on the query's other responses."""
+
+
+class ModelConfig(CritiqueConfig):
+    """What critics share for which a model writes."""
+
+    writes: ClassVar[bool] = True
     model: str | None = Field(default=None, min_length=1, max_length=1000)
     """Folder or hub id of the base that round 0 registers, `blank` for an untrained one; None for the weights shipped with the domain."""
-
-    def build(self, task: Task, engine: Engine, policy_md5: str) -> Critic:
-        """The critic over its own weights."""
-        from superalign.critics.generative import Generative
-
-        return Generative(self, task, engine, policy_md5)
-
-
-class ConsistencyConfig(Config):
-    """Majority vote: a response is scored by the share of its query's samples that end in the same answer."""
-
-    type: Literal["consistency"] = "consistency"
-    """Discriminator."""
-
-    def build(self, task: Task, engine: Engine | None = None, policy_md5: str | None = None) -> Critic:
-        """The critic; it needs neither engine nor weights."""
-        from superalign.critics.consistency import Consistency
-
-        return Consistency(task)
+    max_tokens: int = Field(default=512, ge=1)
+    """Longest text it writes at a time, tokens."""

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
 
-from superalign.critics import Pair
+from superalign.critics import Critic, CritiqueConfig, Pair
+from superalign.critics.asking import critique
 from superalign.domains import Task
+from superalign.engines import Engine
 from superalign.feedback import CONSISTENCY
-from superalign.records import Critique, content_id
+from superalign.policy import Policy
+from superalign.records import Critique, Response
+
+
+class ConsistencyConfig(CritiqueConfig):
+    """Majority vote: a response is scored by the share of its query's samples that end in the same answer."""
+
+    type: Literal["consistency"] = "consistency"
+    """Discriminator."""
+    compares: ClassVar[bool] = True
+
+    def build(self, task: Task, engine: Engine | None = None, policy: Policy | None = None) -> Critic:
+        """The critic; it needs neither engine nor weights."""
+        return Consistency(task)
 
 
 class Consistency:
@@ -23,23 +39,13 @@ class Consistency:
         samples = Counter(query.id for query, _ in pairs)
         votes = Counter((query.id, final) for (query, _), final in zip(pairs, finals, strict=True))
         for (query, response), final in zip(pairs, finals, strict=True):
-            yield _critique(response.id, final, votes[query.id, final], samples[query.id])
+            yield _counted(response, final, votes[query.id, final], samples[query.id])
 
 
-def _critique(response: str, final: str | None, votes: int, samples: int) -> Critique:
+def _counted(response: Response, final: str | None, votes: int, samples: int) -> Critique:
     if samples == 1:
-        said = "One answer agrees with nothing but itself."
-        name, error = content_id(response, CONSISTENCY, said), "there is one sample, and so no agreement"
-        return Critique(id=name, response=response, critic=CONSISTENCY, text=said, verdict=None, score=0.5, confidence=0, error=error)
+        why = "there is one sample, and so no agreement"
+        return critique(response, CONSISTENCY, None, "One answer agrees with nothing but itself.", score=None, error=why)
     score = votes / samples if final is not None else 0.0
-    verdict = score > 0.5
     text = f"{votes} of {samples} samples end in {final}." if final is not None else "It ends in no answer."
-    return Critique(
-        id=content_id(response, CONSISTENCY, text),
-        response=response,
-        critic=CONSISTENCY,
-        text=text,
-        verdict=verdict,
-        score=score,
-        confidence=score if verdict else 1 - score,
-    )
+    return critique(response, CONSISTENCY, None, text, score=score, right=score > 0.5)

@@ -1,31 +1,58 @@
 """A trained language model that writes its critique: which step is wrong and what it should be, or that none is.
 
 Writing the critique before the verdict (generative verifiers, arXiv 2408.15240) trains far better than a bare verdict,
-since every token is supervised. The score is a half, plus or minus half the probability the critic gives to what it wrote.
+since every token is supervised. The score of one critique is a half, plus or minus half the probability the critic gives to
+what it wrote; that of several is the mean, over them, of the probability that the last word is "right".
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal
 
-from superalign.domains import Ruling, Task
+from pydantic import Field
+
+from superalign.critics import Critic, ModelConfig, Pair
+from superalign.critics.asking import ask, critique, probability
+from superalign.domains import Reading, Ruling, Task
 from superalign.engines import Completion, Engine, Sampling
-from superalign.records import Critique, Query, Response, content_id
+from superalign.policy import Policy
+from superalign.records import Critique, Query, Response, Span
 
-if TYPE_CHECKING:
-    from superalign.critics import GenerativeConfig
+WORD = re.compile(r"\b(right|wrong)\b", re.IGNORECASE)
+"""The verdict in so many words, of which the last counts."""
+
+
+class GenerativeConfig(ModelConfig):
+    """A trained language model writes the critique, once, or several times to vote."""
+
+    type: Literal["generative"] = "generative"
+    """Discriminator."""
+    max_tokens: int = Field(default=96, ge=1)
+    """Longest critique, tokens."""
+    votes: int = Field(default=1, ge=1, le=128)
+    """Critiques sampled, which vote; 1 for the greedy one."""
+    temperature: float = Field(default=0.7, gt=0, le=10)
+    """Temperature of the votes."""
+
+    def build(self, task: Task, engine: Engine, policy: Policy) -> Critic:
+        """The critic over its own weights."""
+        return Voting(self, task, engine, policy) if self.votes > 1 else Generative(self, task, engine, policy)
 
 
 class Generative:
-    """The critic over one engine."""
+    """The critic over one engine, which writes one critique."""
 
-    def __init__(self, config: GenerativeConfig, task: Task, engine: Engine, policy_md5: str) -> None:
-        self.task, self.engine, self.policy = task, engine, policy_md5
+    def __init__(self, config: GenerativeConfig, task: Task, engine: Engine, policy: Policy) -> None:
+        self.task, self.engine, self.policy = task, engine, policy.md5
         self.sampling = Sampling(num_samples=1, temperature=0, max_tokens=config.max_tokens)
 
-    def critique(self, pairs: Sequence[tuple[Query, Response]]) -> Iterator[Critique]:
+    def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
         """One critique a pair; equal answers to one query are judged once."""
         prompts: dict[str, str] = {}
         for query, response in pairs:
@@ -41,15 +68,70 @@ class Generative:
 
     def _record(self, response: Response, written: Completion) -> Critique:
         text, reading = written.text, self.task.read(written.text) if written.finished else None
-        name = content_id(response.id, "generative", self.policy, text)
-        said = Critique(
-            id=name, response=response.id, critic="generative", policy=self.policy, text=text, verdict=None, score=0.5, confidence=0
-        )
         if reading is None:
-            error = "the critique has no verdict" if written.finished else "the critique did not end within critic.max_tokens"
-            return said.model_copy(update={"error": error})
+            return critique(response, "generative", self.policy, text, score=None, error=unread(written))
         confidence = math.exp(math.fsum(written.logprobs)) if written.logprobs else None
         certainty = 1.0 if confidence is None else confidence
         # A hesitant "wrong" must stay below a hesitant "right": the whole text's probability is small for both.
         score = 0.5 + certainty / 2 if reading.verdict else 0.5 - certainty / 2
-        return said.model_copy(update={"verdict": reading.verdict, "score": score, "confidence": confidence, "step": reading.step})
+        spans = wrong_step(self.task, response, reading.step)
+        fields: dict[str, Any] = {"confidence": confidence, "step": reading.step, "spans": spans}
+        return critique(response, "generative", self.policy, text, score=score, right=reading.verdict, **fields)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A critique that could be read."""
+
+    text: str
+    reading: Reading
+    value: float
+    """Probability of "right", given what was written before the verdict."""
+
+
+class Voting:
+    """The critic over one engine, which writes several critiques of everything."""
+
+    def __init__(self, config: GenerativeConfig, task: Task, engine: Engine, policy: Policy) -> None:
+        self.task, self.engine, self.policy = task, engine, policy.md5
+        self.sampling = Sampling(num_samples=config.votes, temperature=config.temperature, max_tokens=config.max_tokens)
+
+    def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
+        """One critique a pair: the text and the step are those of most votes on the side that wins."""
+        prompts = [self.task.critic_prompt(query.prompt, response.text) for query, response in pairs]
+        for (_, response), written in zip(pairs, ask(self.engine, prompts, self.sampling), strict=True):
+            yield self._record(response, written)
+
+    def _record(self, response: Response, written: Sequence[Completion]) -> Critique:
+        votes = [vote for completion in written if (vote := self._vote(completion)) is not None]
+        if not votes:
+            return critique(response, "generative", self.policy, written[0].text, score=None, error=unread(written[0]))
+        score = fmean(vote.value for vote in votes)
+        winners = [vote for vote in votes if vote.reading.verdict == (score >= 0.5)] or votes
+        place = Counter(vote.reading.step for vote in winners).most_common(1)[0][0]
+        text = next(vote.text for vote in winners if vote.reading.step == place)
+        step = place if score < 0.5 else None
+        spans = wrong_step(self.task, response, step)
+        return critique(response, "generative", self.policy, text, score=score, step=step, spans=spans)
+
+    def _vote(self, written: Completion) -> Vote | None:
+        reading = self.task.read(written.text) if written.finished else None
+        if reading is None:
+            return None
+        word = next(reversed([*WORD.finditer(written.text)]), None)
+        # Where the critique objects by what it works out, whatever word it ends in, that word's probability says nothing.
+        said = word if word and (word[0].lower() == "right") == reading.verdict else None
+        certainty = probability(written, *said.span()) if said else None
+        certainty = 1.0 if certainty is None else certainty
+        return Vote(written.text, reading, certainty if reading.verdict else 1 - certainty)
+
+
+def unread(written: Completion) -> str:
+    """Why there is no verdict in a critique."""
+    return "the critique has no verdict" if written.finished else "the critique did not end within critic.max_tokens"
+
+
+def wrong_step(task: Task, response: Response, step: int | None) -> tuple[Span, ...]:
+    """Where the wrong step stands; nothing where it is a missing one."""
+    steps = task.steps(response.text)
+    return (Span(start=steps[step][0], end=steps[step][1], note="wrong"),) if step is not None and step < len(steps) else ()

@@ -90,6 +90,8 @@ class Task(Protocol):
     """The part of a domain that attackers, critics, curators and validation may see. It holds no truth."""
 
     name: str
+    criterion: str
+    """What a critic is told of right and wrong."""
     system: str | None
     """System message of the chat in which queries are asked, empty for none; None where prompts are no chats but text to go on from."""
     dimensions: Mapping[str, Dimension]
@@ -125,6 +127,10 @@ class Task(Protocol):
 
     def final(self, text: str) -> str | None:
         """The answer a response ends in, normalised; None where it has none."""
+        ...
+
+    def steps(self, text: str) -> Sequence[tuple[int, int]]:
+        """Where a response's steps begin and end, as characters of its text; critiques count steps from 0."""
         ...
 
     def critic_prompt(self, prompt: str, text: str) -> str:

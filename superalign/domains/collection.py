@@ -28,8 +28,8 @@ LONGEST = 100_000
 """Characters a prompt may have."""
 VERDICT = re.compile(r"verdict\W{0,10}(right|wrong|correct|incorrect)\b", re.IGNORECASE)
 STEP = re.compile(r"\bstep (\d{1,6}) is wrong", re.IGNORECASE)
-TAG = re.compile(r"<(?=/?\s*(?:request|answer)\s*>)", re.IGNORECASE)
-"""Begins a tag of the critic's prompt, which no request and no answer may close."""
+LINE = re.compile(r"[^\n]*\S[^\n]*")
+"""A step of a response."""
 NUMBERED = re.compile(r"(.*)-([0-9]{1,9})", re.DOTALL)
 """A category that ends in a number."""
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -44,7 +44,7 @@ class Collection:
     def __init__(self, subject: Subject, config: CollectionConfig) -> None:
         self.subject, self.config, self.name = subject, config, subject.name
         self.system: str | None = config.system
-        self.dimensions = subject.dimensions
+        self.dimensions, self.criterion = subject.dimensions, subject.criterion
         pool = [replace(problem, target=None) for problem in divide(subject, config)[0]]
         count = min(config.num_seeds, len(pool) // 2)
         self.chosen = pool[:count]
@@ -94,9 +94,13 @@ class Collection:
         """The answer a response ends in."""
         return self.subject.final(text)
 
+    def steps(self, text: str) -> Sequence[tuple[int, int]]:
+        """The lines that are not empty, thoughts apart."""
+        return [line.span() for line in LINE.finditer(text, max(0, text.rfind(spoken(text))))]
+
     def critic_prompt(self, prompt: str, text: str) -> str:
         """The request and the answer between tags, and what is asked of the critic."""
-        return fill("critique", prompt=TAG.sub("&lt;", prompt), text=TAG.sub("&lt;", spoken(text)), criterion=self.subject.criterion)
+        return fill("critique", prompt=prompt, text=spoken(text), criterion=self.criterion)
 
     def read(self, critique: str) -> Reading | None:
         """The last verdict of a critique; None where it has none."""

@@ -35,7 +35,8 @@ class Echo:
         for pattern, answer in self.script:
             if match := pattern.search(prompt):
                 try:
-                    text = match.expand(answer)
+                    # Reading the answer as a template anew each time takes longer than all the rest.
+                    text = match.expand(answer) if "\\" in answer else answer
                 except (re.error, IndexError) as error:
                     raise EngineError(f"the answer {answer!r} cannot be filled in from the pattern {pattern.pattern!r}: {error}") from error
                 return Completion(text=text, num_tokens=len(text.split()), logprobs=(), finished=True)

@@ -15,10 +15,10 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from superalign.engines import Completion, Sampling
-from superalign.engines.answers import Answers
 from superalign.engines.client import Client, Refused
 from superalign.engines.replies import completions, models
 from superalign.errors import EngineError
+from superalign.kept import Kept, Line, digest
 from superalign.policy import Base
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 TOO_LONG = re.compile(r"context.{0,10}(length|size|window)|(prompt|input) is too long", re.IGNORECASE)
 """How servers say that prompt and answer exceed the model's context."""
+STORE = Path(".superalign/answers")
+"""Where answers are kept, a file for each way of asking."""
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Asked:
     sampling: Sampling
     rng_seed: int
     have: dict[str, list[Completion]]
-    """Answers by prompt."""
+    """Kept[list[Completion]] by prompt."""
     too_long: list[str] = field(default_factory=list)
     """What the server said of each prompt that exceeds the context."""
     failure: EngineError | None = None
@@ -46,7 +48,7 @@ class Asked:
 
 
 class Openai:
-    """A client of the server; ``superalign.engines.answers`` keeps what it answered.
+    """A client of the server; what it answered is kept.
 
     Equal prompts under an equal seed are one prompt with equal answers. Servers that refuse or pass over ``logprobs`` are asked without,
     those that give fewer samples than asked for are asked for the rest.
@@ -61,7 +63,7 @@ class Openai:
         # the server renders with a template it does not show; what is known of it is the system message
         self.template = None if system is None else hashlib.md5(f"\x1f{system}".encode(), usedforsecurity=False).hexdigest()
         self.client = Client(config)
-        self.stores: dict[Sampling, Answers] = {}
+        self.stores: dict[Sampling, Kept[list[Completion]]] = {}
         self.refused: set[str] = set()
         self.found = False
 
@@ -77,7 +79,9 @@ class Openai:
         """
         store = self._store(sampling)
         unique = dict.fromkeys(prompts)
-        asked = Asked(sampling, rng_seed, {prompt: found for prompt in unique if (found := store.get(prompt, rng_seed)) is not None})
+        asked = Asked(
+            sampling, rng_seed, {prompt: found for prompt in unique if (found := store.get(digest(prompt, rng_seed))) is not None}
+        )
         missing = [prompt for prompt in unique if prompt not in asked.have]
         if missing:
             # a loop in a thread of its own: this may be called from a thread, or from inside a loop that runs
@@ -99,10 +103,10 @@ class Openai:
             store.close()
         self.stores = {}
 
-    def _store(self, sampling: Sampling) -> Answers:
+    def _store(self, sampling: Sampling) -> Kept[list[Completion]]:
         if sampling not in self.stores:
             who = (self.client.url, self.model, self.policy.md5, self.system)
-            self.stores[sampling] = Answers(*who, sampling.model_dump())
+            self.stores[sampling] = Kept(STORE, Line[list[Completion]], *who, sampling.model_dump())
         return self.stores[sampling]
 
     async def _ask(self, asked: Asked, prompts: Sequence[str]) -> None:
@@ -142,7 +146,7 @@ class Openai:
                 try:
                     made = await self._answer(http, prompt, asked)
                     if made is not None:
-                        self.stores[asked.sampling].put(prompt, asked.rng_seed, made)
+                        self.stores[asked.sampling].put(digest(prompt, asked.rng_seed), made)
                         asked.have[prompt] = made
                 except EngineError as error:
                     asked.failure = asked.failure or error

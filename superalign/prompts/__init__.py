@@ -1,4 +1,8 @@
-"""Prompt templates: text files with named places in braces."""
+"""Prompt templates: text files with named places in braces.
+
+What comes from people or models stands between tags, for example ``<answer>``, and is data: no text opens or closes a tag of its template,
+and none ends a turn of the conversation or begins another.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,21 @@ import re
 from pathlib import Path
 
 PLACE = re.compile(r"\{(\w+)\}")
+TAG = re.compile(r"<(\w+)>")
+TURN = r"<(?=\|[^|\n]{1,40}\||\uFF5C|</?SYS>>|(?:start|end)_of_turn>|/?s>|(?:bos|eos)>)|\[(?=/?INST\])"
+"""What begins a special token of the usual chat templates: a server's tokenizer may take it for one wherever it stands."""
+ESCAPED = {"<": "&lt;", "[": "&#91;"}
 
 
 def fill(name: str, **texts: str) -> str:
-    """A template with its places filled; what stands in the texts is never read as a place."""
-    return PLACE.sub(lambda place: texts[place[1]], _template(name))
+    """A template with its places filled; what stands in the texts is never read as a place, a tag of the template, or a turn."""
+    template, marks = _template(name)
+    return PLACE.sub(lambda place: marks.sub(lambda mark: ESCAPED[mark[0]], texts[place[1]]), template)
 
 
 @functools.cache
-def _template(name: str) -> str:
-    return (Path(__file__).parent / f"{name}.txt").read_text(encoding="utf-8").strip()
+def _template(name: str) -> tuple[str, re.Pattern[str]]:
+    """A template, and what begins one of its tags or a turn."""
+    template = (Path(__file__).parent / f"{name}.txt").read_text(encoding="utf-8").strip()
+    tags = "|".join(sorted(set(TAG.findall(template)))) or "$^"
+    return template, re.compile(rf"<(?=/?\s*(?:{tags})\b)|{TURN}", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from superalign.critics import ConsistencyConfig
+from superalign.critics.consistency import ConsistencyConfig
 from superalign.records import Critique, Query, Response, content_id
 from tests.toy import ToyTask, query
 

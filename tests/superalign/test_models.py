@@ -15,6 +15,7 @@ from superalign.errors import ConfigError, PolicyError
 from superalign.models import BLANK, Weights, blank, load, locate, weights
 from superalign.policy import REFERENCE, Base, Policy, folder_md5
 from superalign.pretraining import named
+from superalign.rewards import CENTRE
 
 TEXTS = ["How many letters has the word cat?", "c a t", "3"]
 
@@ -174,6 +175,13 @@ def test_a_model_some_of_whose_weights_are_missing_does_not_run_on_random_ones(m
     whole = load_file(model / "model.safetensors")
     save_file({name: weight for name, weight in whole.items() if "layers.1.mlp" not in name}, model / "model.safetensors", {"format": "pt"})
     with pytest.raises(PolicyError, match=r"lacks 3 weights \(model\.layers\.1\.mlp.*would run on random ones"):
+        load(refer(model))
+
+
+def test_a_reward_model_writes_nothing_even_where_no_weight_is_missing(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {CENTRE: 0.5}))
+    with pytest.raises(PolicyError, match=r"the learner's model in .* is a reward model and writes nothing; use critic\.type=reward"):
         load(refer(model))
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from superalign.engines import Completion, OpenaiConfig, Sampling, client
 from superalign.engines.openai import Openai, served_name
-from superalign.errors import ConfigError, EngineError
+from superalign.errors import ArtifactError, ConfigError, EngineError
 from superalign.policy import Policy
 
 POLICY = Policy(role="learner", path="nowhere", md5="0" * 32)
@@ -585,7 +585,7 @@ def test_a_policy_is_served_as_the_model_it_refers_to_or_by_its_md5_once_it_was_
 def test_a_folder_that_takes_no_answers_is_said_before_anything_is_asked(server: Server, workspace: Path) -> None:
     (workspace / ".superalign").mkdir()
     (workspace / ".superalign/answers").write_text("a file")
-    with pytest.raises(EngineError, match=r"answers cannot be kept in .superalign/answers/.*: File exists; make it writable"):
+    with pytest.raises(ArtifactError, match=r".superalign/answers/.* cannot be written: File exists; make it writable"):
         server.generate("a")
     assert server.asked == []
 

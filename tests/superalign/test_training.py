@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from superalign.artifacts import Artifact
-from superalign.critics import GenerativeConfig
-from superalign.critics.generative import Generative
+from superalign.critics.generative import Generative, GenerativeConfig
 from superalign.domains import ArithmeticConfig, Ruling
 from superalign.domains.arithmetic.model import blank
 from superalign.engines import Completion, Sampling, TransformersConfig
@@ -241,7 +240,7 @@ def test_a_critic_taught_a_few_critiques_says_them_with_its_own_probability(tiny
         for text in (right, wrong)
     ]
     pairs = [(query, answer) for answer in answers]
-    said = list(GenerativeConfig().build(task, engine(policy), policy.md5).critique(pairs))
+    said = list(GenerativeConfig().build(task, engine(policy), policy).critique(pairs))
     assert [row.verdict for row in said] == [True, False]
     assert said[1].step == 2
     assert said[1].text.endswith(" 2?-4=1 wrong")
@@ -250,7 +249,7 @@ def test_a_critic_taught_a_few_critiques_says_them_with_its_own_probability(tiny
 
 
 def test_the_score_is_on_the_side_of_the_verdict_however_hesitant_the_critic(tiny: Policy) -> None:
-    critic = Generative(GenerativeConfig(), DOMAIN.build(), engine(tiny), "m")
+    critic = Generative(GenerativeConfig(), DOMAIN.build(), engine(tiny), tiny)
     answer = Response(
         id="r", query="q", sample=0, text=" 9-4=5-4=1", num_tokens=5, mean_logprob=None, finished=True, policy="p", engine="e"
     )
@@ -262,7 +261,7 @@ def test_the_score_is_on_the_side_of_the_verdict_however_hesitant_the_critic(tin
 def test_a_critique_without_verdict_is_data_not_an_exception(tiny: Policy) -> None:
     query = Query(id="q", prompt=PROMPTS[1], category="countdown-3-hard", attacker="seeds")
     odd = Response(id="r", query="q", sample=0, text="nonsense", num_tokens=1, mean_logprob=None, finished=True, policy="p", engine="e")
-    said = next(iter(GenerativeConfig(max_tokens=4).build(DOMAIN.build(), engine(tiny), "m").critique([(query, odd)])))
+    said = next(iter(GenerativeConfig(max_tokens=4).build(DOMAIN.build(), engine(tiny), tiny).critique([(query, odd)])))
     assert said.verdict is None
     assert said.score == 0.5
     assert said.error

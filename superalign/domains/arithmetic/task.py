@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from superalign.domains import Dimension, Lesson, Reading, Ruling
 from superalign.domains.arithmetic import critiques, people
-from superalign.domains.arithmetic.answers import final, parse_prompt
+from superalign.domains.arithmetic.answers import final, parse_prompt, split
 from superalign.domains.arithmetic.facts import Facts, write
 from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw
 from superalign.domains.arithmetic.tamper import tamper
@@ -29,6 +30,7 @@ class Arithmetic:
     """The task."""
 
     name = "arithmetic"
+    criterion = "It is right where every written step is right and they come to what is asked."
     system: str | None = None
     dimensions: Mapping[str, Dimension] = {"correctness": Dimension("every written step is right", verified=True)}
 
@@ -80,6 +82,12 @@ class Arithmetic:
     def final(self, text: str) -> str | None:
         """The answer a response ends in."""
         return final("add" if ":" in text else "countdown", text)
+
+    def steps(self, text: str) -> Sequence[tuple[int, int]]:
+        """The written columns or terms; none where the response is not written as answers are."""
+        steps = split("add" if ":" in text else "countdown", text) or ()
+        ends = [*accumulate(map(len, steps))]
+        return list(zip([0, *ends[:-1]], ends, strict=True)) if steps else []
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         """Response, question mark, query: the critique then follows the query as an answer does, so a critic knows how to begin."""

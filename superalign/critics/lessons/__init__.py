@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from superalign.domains import Ruling, Task
 from superalign.records import Example, Label, content_id
 
+Lessons = Literal["composed", "adversarial", "tampered"]
+"""Where they come from: the domain; the domain, those on errors that the critic misses; the critic's model, which puts errors in."""
 HUMAN_WEIGHT = 4
 """How often an epoch shows a critique made from a human's answer: people outweigh what was composed."""
 
