@@ -21,16 +21,19 @@ UNJUDGED = "unjudged"
 def join(queries: Artifact, responses: Artifact, critiques: Artifact, labels: Iterable[Label] = ()) -> Iterator[Feedback]:
     """All that is known of each response, grouped by query; a human verdict overrides the critic's score.
 
+    A verdict is on what was asked and answered: it holds for every sample with the same text, in this round or a later one. Else a critic
+    that is sure of a copy would win over the person who rejected the answer.
+
     Args:
         queries: The round's queries.
         responses: Their responses, in the order of the queries.
         critiques: Those of one judge, and those of ``consistency``, each in the order of the responses.
-        labels: Human verdicts; unanswered ones are passed over.
+        labels: Human verdicts of this round and earlier ones, oldest first; unanswered ones are passed over.
 
     Raises:
         ArtifactError: A response has no query or no critique, or the files are in different orders.
     """
-    human = {label.response: label for label in labels if label.verdict is not None}
+    human = {(label.prompt, label.text): label for label in labels if label.verdict is not None}
     judge, asked, query = _judge(critiques), queries.records(Query), None
     rows = zip_longest(responses.records(Response), _by(judge, critiques), _by(CONSISTENCY, critiques))
     for response, critique, vote in rows:
@@ -46,7 +49,7 @@ def join(queries: Artifact, responses: Artifact, critiques: Artifact, labels: It
                 raise ArtifactError(
                     f"{responses.path} does not go with {queries.path}: {response.id} answers {response.query}, which is not there in order"
                 )
-        yield _feedback(query, response, critique, vote.score, human.get(response.id))
+        yield _feedback(query, response, critique, vote.score, human.get((query.prompt, response.text)))
 
 
 def groups(feedback: Iterable[Feedback]) -> Iterator[list[Feedback]]:
@@ -70,8 +73,9 @@ def is_human(source: str) -> bool:
 
 def _feedback(query: Query, response: Response, critique: Critique, agreement: float, label: Label | None) -> Feedback:
     score, source = critique.score, f"critic:{critique.critic}" if critique.verdict is not None else UNJUDGED
+    revision = critique.revision
     if label is not None:
-        score, source = float(bool(label.verdict)), label.annotator
+        score, source, revision = float(bool(label.verdict)), label.annotator, None
     return Feedback(
         id=response.id,
         query=query.id,
@@ -81,6 +85,7 @@ def _feedback(query: Query, response: Response, critique: Critique, agreement: f
         score=score,
         agreement=agreement,
         source=source,
+        revision=revision,
     )
 
 

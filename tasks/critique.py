@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from itertools import groupby
 
 from superalign.artifacts import Artifact
-from superalign.critics import ConsistencyConfig
+from superalign.critics import Critic
+from superalign.critics.consistency import ConsistencyConfig
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Query, Response
-from tasks.stage import judge_system, stage
+from tasks.stage import judging, stage
 
 CHUNK = 4096
 """Queries whose answers are judged at a time."""
@@ -32,11 +33,10 @@ def critique(
     """Critiques by the configured critic and, beside it, always by ``consistency``."""
     del rng_seed  # critics are asked at temperature 0
     task = domain.build()
-    critics = [ConsistencyConfig().build(task)]
+    critics: list[Critic] = [ConsistencyConfig().build(task)]
     held = ExitStack()
     if not isinstance(critic, ConsistencyConfig):
-        built = held.enter_context(closing(engine.build(policy.verify(), judge_system(task))))
-        critics.append(critic.build(task, built, policy.md5))
+        critics.append(held.enter_context(judging(critic, engine, domain, task, policy)))
     asked = {query.id: query for query in queries.records(Query)}
 
     def rows() -> Iterator[Critique]:

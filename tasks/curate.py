@@ -32,14 +32,15 @@ def curate(
 ) -> Artifact:
     """Examples from the round's feedback, what earlier rounds kept and human-made data, where the critic stands its audit."""
     judged = [list(artifact.records(Label)) for artifact in (*past_labels, labels)]
+    said = list(chain.from_iterable(judged))
     asked = sorted({row["category"] for artifact in (queries, *past) for row in artifact.read(["category"])})
     context = CurationContext(
         rng=Random(f"curate {folder} {rng_seed}"),
         demonstrations=demonstrations.records(Example),
         added=chain.from_iterable(artifact.records(Example) for artifact in added),
         past=[artifact.records(Example) for artifact in past],
-        labels=list(chain.from_iterable(judged)),
+        labels=said,
         precision={row.category: row.precision for row in audit(judged, asked, set(domain.build().taxonomy()))},
     )
-    kept = curator.build().curate(join(queries, responses, critiques, judged[-1]), context)
+    kept = curator.build().curate(join(queries, responses, critiques, said), context)
     return Artifact.write(f"{folder}/examples.parquet", Example, kept)

@@ -14,17 +14,19 @@ from itertools import groupby
 from typing import Literal
 
 from superalign.artifacts import Artifact
-from superalign.critics import ConsistencyConfig, GenerativeConfig
+from superalign.critics import ModelConfig
+from superalign.critics.consistency import ConsistencyConfig
+from superalign.critics.generative import GenerativeConfig
 from superalign.domains import Ruling, Task
 from superalign.engines import Engine, Sampling
-from superalign.evaluation import EvaluationConfig
+from superalign.evaluation import EvaluationConfig, injection
 from superalign.evaluation.critic import keep_best
 from superalign.evaluation.marking import Pair, by_judge, by_truth, verified
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Outcome, Query, Response
 from tasks.respond import response
-from tasks.stage import judge_system, stage
+from tasks.stage import judging, stage
 
 Moment = Literal["before", "after"]
 
@@ -73,7 +75,7 @@ def evaluate(
     task, truth = domain.build(), domain.truth()
     held_out = {part: list(artifact.records(Query)) for part, artifact in benchmark.items()}
     asked = _sample(queries, evaluation.num_attacks, rng_seed, task)
-    exam, measured = Exam(evaluation, sampling, task, rng_seed), _measured(known)
+    exam, measured = Exam(evaluation, sampling, domain, task, rng_seed), _measured(known)
     sheets, written = list(exam.recorded(asked, responses, critiques, critic)), list[Pair]()
     policies: tuple[tuple[Moment, Policy], ...] = (("before", before), ("after", after))
     seen = set(measured)
@@ -86,7 +88,7 @@ def evaluate(
             sheets += exam.held_out(built, policy, moment, held_out) if policy.md5 not in seen else ()
         seen.add(policy.md5)
     to_mark = [pair for sheet in sheets for pair in sheet.pairs]
-    marks = by_truth(truth, [*to_mark, *written]) if verified(task) else _by_base(critic, engine, task, judge_base, to_mark)
+    marks = by_truth(truth, [*to_mark, *written]) if verified(task) else _by_base(critic, engine, domain, task, judge_base, to_mark)
 
     def rows() -> Iterator[Outcome]:
         rulings = iter(marks)
@@ -100,7 +102,9 @@ def evaluate(
             yield from (row.model_copy(update={"moment": moment}) for row in measured[policy.md5])
         if verified(task) and not isinstance(critic, ConsistencyConfig):
             answers = list(rulings)
-            yield from exam.judges(critic, engine, (("before", judge_before), ("after", judge_after)), written, answers)
+            judged = list(exam.judges(critic, engine, (("before", judge_before), ("after", judge_after)), written, answers))
+            injection.warn(judged)
+            yield from judged
 
     return Artifact.write(f"{folder}/evaluations.parquet", Outcome, rows())
 
@@ -108,8 +112,8 @@ def evaluate(
 class Exam:
     """Asks."""
 
-    def __init__(self, config: EvaluationConfig, round_sampling: Sampling, task: Task, rng_seed: int) -> None:
-        self.round_sampling, self.task, self.rng_seed = round_sampling, task, rng_seed
+    def __init__(self, config: EvaluationConfig, round_sampling: Sampling, domain: DomainConfig, task: Task, rng_seed: int) -> None:
+        self.round_sampling, self.domain, self.task, self.rng_seed = round_sampling, domain, task, rng_seed
         self.sampling = Sampling(num_samples=config.num_samples, temperature=config.temperature, max_tokens=config.max_tokens)
 
     def held_out(self, engine: Engine, policy: Policy, moment: Moment, problems: Mapping[str, Sequence[Query]]) -> Iterator[Sheet]:
@@ -153,12 +157,17 @@ class Exam:
         written: Sequence[Pair],
         rulings: Sequence[Ruling],
     ) -> Iterator[Outcome]:
-        """What the critics say of answers that the truth has marked."""
+        """What the critics say of answers that the truth has marked, and of wrong ones that try to talk them over.
+
+        A critic that reads no chat knows no instructions to follow, and so is not tried.
+        """
         for moment, weights in judges:
-            with closing(engine.build(weights.verify(), judge_system(self.task))) as built:
-                said = list(critic.build(self.task, built, weights.md5).critique(written))
-            for pair, critique, ruling in zip(written, said, rulings, strict=True):
-                yield _judged(weights, moment, *pair, critique, ruling)
+            with judging(critic, engine, self.domain, self.task, weights) as judge:
+                said = list(zip(written, judge.critique(written), rulings, strict=True))
+                yield from (_judged(weights, moment, *pair, critique, ruling) for pair, critique, ruling in said)
+                if critic.writes and self.task.system is not None:
+                    wrong = [pair for pair, critique, ruling in said if not ruling.right and critique.verdict is not True]
+                    yield from injection.measure(judge, wrong, weights.md5, moment)
 
     def _ask(self, engine: Engine, policy: Policy, asked: Sequence[Query], sampling: Sampling) -> list[list[Response]]:
         answers = engine.generate([query.prompt for query in asked], sampling, self.rng_seed)
@@ -168,11 +177,15 @@ class Exam:
         ]
 
 
-def _by_base(critic: CriticConfig, engine: EngineConfig, task: Task, base: Policy, pairs: Sequence[Pair]) -> list[Ruling]:
-    """The base critic's rulings."""
-    config = critic if isinstance(critic, GenerativeConfig) else GenerativeConfig()
-    with closing(engine.build(base.verify(), judge_system(task))) as built:
-        return by_judge(config.build(task, built, base.md5), pairs)
+def _by_base(
+    critic: CriticConfig, engine: EngineConfig, domain: DomainConfig, task: Task, base: Policy, pairs: Sequence[Pair]
+) -> list[Ruling]:
+    """The base critic's rulings: the configured one's, if it has a model write and judges each answer by itself."""
+    config = critic
+    if critic.compares or not critic.writes:
+        config = GenerativeConfig(max_tokens=critic.max_tokens) if isinstance(critic, ModelConfig) else GenerativeConfig()
+    with judging(config, engine, domain, task, base) as judge:
+        return by_judge(judge, pairs)
 
 
 def _outcome(task: Task, sheet: Sheet, rulings: Sequence[Ruling]) -> Outcome:
@@ -207,7 +220,7 @@ def _judged(judge: Policy, moment: Moment, query: Query, answer: Response, said:
         samples=1,
         correct=int(ruling.right),
         unique=1,
-        score=said.score,
+        score=None if said.verdict is None else said.score,
         found=None if ruling.right or ruling.step is None else said.verdict is False and said.step == ruling.step,
     )
 

@@ -40,7 +40,7 @@ def benchmark(found: Summary) -> Comparison | None:
 
 def metrics(found: Summary) -> dict[str, float]:
     """The measures as MLflow plots them: name -> mean."""
-    values: dict[str, Estimate | None] = {"gap": found.gap}
+    values: dict[str, Estimate | None] = {"gap": found.gap, "critic.talked_over": found.talked_over.after}
     for part, of in found.parts.items():
         for moment in ("before", "after"):
             values[f"{part}.accuracy.{moment}"] = getattr(of.accuracy, moment)

@@ -10,8 +10,8 @@ import ctypes
 import functools
 import inspect
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -23,8 +23,11 @@ from prefect.transactions import Transaction
 from pydantic import BaseModel, ConfigDict
 
 from superalign.artifacts import Artifact, md5_of
+from superalign.critics import Critic
+from superalign.critics.memory import Remembering
 from superalign.digest import package_digest
 from superalign.domains import Task as Domain
+from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Verdict
 
@@ -118,6 +121,16 @@ def stage(function: Callable[P, R]) -> Task[P, R]:
 def judge_system(task: Domain) -> str | None:
     """System message of the chat in which a critic is asked: none, for its prompt says everything."""
     return None if task.system is None else ""
+
+
+@contextmanager
+def judging(critic: CriticConfig, engine: EngineConfig, domain: DomainConfig, task: Domain, policy: Policy) -> Iterator[Critic]:
+    """A critic over its weights, which remembers what it said before."""
+    with ExitStack() as held:
+        built = held.enter_context(closing(engine.build(policy.verify(), judge_system(task)))) if critic.writes else None
+        described = [part.model_dump(mode="json") for part in (critic, engine, domain)]
+        judge = Remembering(critic.build(task, built, policy), *described, policy.md5, compares=critic.compares)
+        yield held.enter_context(closing(judge))
 
 
 def ledger(function: Callable[P, R], name: str) -> Task[P, R]:

@@ -156,13 +156,19 @@ def choose(queries: Artifact, responses: Artifact, critiques: Artifact, labels: 
     """Responses to show: those people labelled first, then others at random; ids are hashes, so the smallest are a fair draw."""
     labelled = {label.response: label for label in labels.records(Label) if label.verdict is not None}
     ids = heapq.nsmallest(limit, (row["id"] for row in responses.read(["id"])), key=lambda id: (id not in labelled, id))
-    wanted = set(ids)
+    return gather(ids, queries, responses, critiques, labelled)
+
+
+def gather(
+    ids: Sequence[str], queries: Artifact, responses: Artifact, critiques: Artifact | None, labelled: Mapping[str, Label] | None = None
+) -> list[Sample]:
+    """The responses of these ids, with what people and, where ``critiques`` are given, critics said of them."""
+    wanted, said = set(ids), dict[str, list[Critique]]()
     chosen = {response.id: response for response in _where(responses, Response, "id", wanted)}
     asked = {query.id: query for query in _where(queries, Query, "id", {response.query for response in chosen.values()})}
-    said: dict[str, list[Critique]] = {}
-    for critique in _where(critiques, Critique, "response", wanted):
+    for critique in _where(critiques, Critique, "response", wanted) if critiques else ():
         said.setdefault(critique.response, []).append(critique)
-    return [Sample(asked[chosen[id].query], chosen[id], tuple(said.get(id, ())), labelled.get(id)) for id in ids]
+    return [Sample(asked[chosen[id].query], chosen[id], tuple(said.get(id, ())), (labelled or {}).get(id)) for id in ids]
 
 
 def log_samples(run: str, number: int, samples: Sequence[Sample]) -> None:
@@ -172,13 +178,13 @@ def log_samples(run: str, number: int, samples: Sequence[Sample]) -> None:
 
     with store.reached():
         mlflow.set_tracking_uri(client.tracking_uri)
-        known = _traces(identity, number)
+        known = traces(identity, number)
         for pause in PAUSES:
             time.sleep(pause)
             for sample in samples:
                 if sample.response.id not in known:
                     _span(run, identity, number, sample)
-            known = _traces(identity, number)
+            known = traces(identity, number)
             missing = sum(sample.response.id not in known for sample in samples)
             if not missing:
                 break
@@ -232,11 +238,17 @@ def _assess(trace: str, sample: Sample, known: set[str]) -> None:
         )
 
 
-def _traces(identity: str, number: int) -> dict[str, Trace]:
-    found = store.client().search_traces(
-        locations=[identity], filter_string=f"tags.`{ROUND}` = '{number}'", max_results=500, include_spans=False
-    )
-    return {trace.info.tags["superalign.response"]: trace for trace in found}
+def traces(identity: str, number: int) -> dict[str, Trace]:
+    """The traces of a round, without their spans, by the response they show."""
+    found: dict[str, Trace] = {}
+    token: str | None = None
+    while token != "":
+        page = store.client().search_traces(
+            locations=[identity], filter_string=f"tags.`{ROUND}` = '{number}'", max_results=500, include_spans=False, page_token=token
+        )
+        found |= {trace.info.tags["superalign.response"]: trace for trace in page}
+        token = page.token or ""
+    return found
 
 
 def _run(number: int, stage: str, name: str, tags: Mapping[str, str]) -> Run:

@@ -16,9 +16,12 @@ from typing import NoReturn
 
 from superalign.errors import SuperalignError
 
-MAKING = ("running:bootstrap", "serving:up", "people:data")
+MAKING = ("running:bootstrap", "serving:up", "people:data", "studying:study")
 """Commands that begin a workspace; to the others a folder that is not there is a mistake."""
-MENDING = ("keeping:repair", "keeping:doctor", "checking:run", "verifying:run", "verifying:domains", "beginning:run", "benching:run")
+MENDING = (
+    *("keeping:repair", "keeping:doctor", "checking:run", "verifying:run", "verifying:domains", "beginning:run", "benching:run"),
+    *("judging:agreement", "judging:calibrate"),
+)
 """Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
 
 

@@ -22,7 +22,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Words(prog="superalign", description="The attacker-learner-critic loop: every round versioned, gated and measured.")
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_rounds, _looks, _checks, _verifies, _benches, _begins, _keeps, _serves, _people):
+    for add in (_rounds, _looks, _checks, _verifies, _judges, _benches, _begins, _keeps, _serves, _people, _studies):
         add(Adder(commands))
     options, rest = parser.parse_known_args(words)
     if rest and (not hasattr(options, "settings") or any(word.startswith("-") for word in rest)):
@@ -130,6 +130,31 @@ def _verifies(add: Adder) -> None:
     verify.add_argument("--out", metavar="FILE", help="write every row with verdict, parsed and error (JSONL)")
 
 
+def _judges(add: Adder) -> None:
+    agreement = add("agreement", "judging:agreement", "say how far a judge agrees with people: accuracy, kappa, consistency, calibration")
+    calibrate = add("calibrate", "judging:calibrate", "say when a judge may be trusted, and when a human must be asked")
+    for command in (agreement, calibrate):
+        command.add_argument(
+            "file", nargs="?", metavar="FILE", help="rows of item, judge, verdict, label, and annotator, order, confidence if there are"
+        )
+        command.add_argument(
+            "--rounds", action="store_true", help="in place of a file: this workspace's rounds with oversight.selector=random"
+        )
+        command.add_argument(
+            "--shown", action="store_true", help="in order 1 a verdict names the position shown (default: the original answer)"
+        )
+    agreement.add_argument("--bins", action="store_true", help="print how often verdicts of like confidence are right")
+    agreement.add_argument("--wins", metavar="LABEL", help="print how often people would give this label, by each judge and few labels")
+    calibrate.add_argument("--risk", type=float, required=True, metavar="SHARE", help="most of its verdicts that may disagree with people")
+    calibrate.add_argument(
+        "--confidence", type=float, default=0.9, metavar="SHARE", help="of calibrations in which that holds (default: 0.9)"
+    )
+    calibrate.add_argument("--cascade", metavar="JUDGE,JUDGE", help="judges asked in turn, the cheapest first (default: each for itself)")
+    calibrate.add_argument(
+        "--minimum", type=_positive, metavar="N", help="items at which testing starts; fix it before you look (default: 60)"
+    )
+
+
 def _begins(add: Adder) -> None:
     init = add("init", "beginning:run", "write a domain of your own to begin with")
     init.add_argument("--domain", required=True, metavar="NAME", help="what it is to be called, for example my_domain")
@@ -163,19 +188,32 @@ def _serves(add: Adder) -> None:
 
 
 def _people(add: Adder) -> None:
-    review = add("review", "people:review", "answer what a round asks people")
-    review.add_argument("action", choices=("list", "show", "answer", "export", "import"))
+    review = add("review", "people:review", "answer what a round asks people; without an action, one question after another")
+    actions = ("list", "show", "answer", "undo", "adjudicate", "status", "export", "import", "pull")
+    review.add_argument("action", nargs="?", choices=actions, help="`adjudicate` decides where people disagree, `pull` reads MLflow's UI")
     review.add_argument("subject", nargs="?", metavar="ID|FILE", help="a question's id, or a .csv or .jsonl file")
     review.add_argument("verdict", nargs="?", choices=("right", "wrong"), help="the answer")
     review.add_argument("--round", type=_positive, metavar="K", help="whose questions (default: the last round that asked)")
     review.add_argument("--step", type=_count, metavar="N", help="zero-based index of the first wrong step")
     review.add_argument("--correction", metavar="TEXT", help="what that step should be")
     review.add_argument("--by", metavar="NAME", help="who answers (default: your login name)")
-    review.add_argument("--revise", action="store_true", help="replace an answer that stands")
+    review.add_argument("--revise", action="store_true", help="replace an answer of yours that stands")
+    review.add_argument(
+        "--assist", nargs="?", const="all", choices=("all", "half"), help="see what the critics said, or on a random half of the questions"
+    )
     data = add("data", "people:data", "add a team's own data")
     data.add_argument("action", choices=("add",))
     data.add_argument("file", metavar="FILE", help="JSONL, Parquet or CSV")
     data.add_argument("--as", dest="kind", required=True, choices=("queries", "demonstrations", "preferences"))
+
+
+def _studies(add: Adder) -> None:
+    add("critics", "studying:critics", "list the critic's versions: how good they are, what they cost, what they did for the learner")
+    study = add("study", "studying:study", "measure an open question on arithmetic; the same command resumes")
+    study.add_argument("what", choices=("critic", "oversight"), help="does a critic's quality predict gains; what do human labels buy")
+    study.add_argument("settings", nargs="*", metavar="key=value", help="other sizes, e.g. rng_seeds=[0] rounds=2 round.num_queries=500")
+    study.add_argument("--quick", action="store_true", help="sizes of a minute or two, which show that it runs and answer nothing")
+    study.add_argument("--out", metavar="DIR", help="where its page, plot and points go (default: .superalign/studies/pages)")
 
 
 def _positive(text: str) -> int:

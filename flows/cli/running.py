@@ -43,7 +43,7 @@ def _run(asked: CampaignConfig, numbers: Sequence[int], as_json: bool) -> int:
     from flows import environment
     from flows.cli import screen
 
-    environment.prepare()
+    environment.prepare(form=asked.round.oversight.human == "form")
     screen.follow()
     from flows.campaign import run_campaign
     from flows.environment import translated

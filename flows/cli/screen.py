@@ -31,7 +31,8 @@ def emit(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, *, lines: bool = False) -> None:
     """A table; the first column stays whole, None is a dash. With ``lines`` a row is a line, its last cell cut where there is no room."""
-    drawn, console = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False), out()
+    heading = None if title is None else Text(clean(title))
+    drawn, console = Table(box=box.SIMPLE_HEAD, title=heading, title_justify="left", pad_edge=False), out()
     cells = [[cell if isinstance(cell, Text) else Text("-" if cell is None else clean(cell)) for cell in row] for row in rows]
     for index, column in enumerate(columns):
         drawn.add_column(column, no_wrap=index == 0, overflow="fold")

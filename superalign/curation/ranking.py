@@ -45,7 +45,8 @@ class BestVsWorst:
                 later.update({(row.prompt, row.text): row.score for row in trusted})
             if self._solved(trusted) and context.rng.random() >= self.config.solved:
                 continue
-            if example := self._example(trusted):
+            example = self._example(trusted)
+            if example and not _outranked(example, past.get(example.prompt)):
                 past.pop(example.prompt, None)
                 yield example
         later |= {(label.prompt, label.text): float(label.verdict) for label in context.labels if label.verdict is not None}
@@ -86,6 +87,11 @@ class BestVsWorst:
         return (chosen is None or chosen >= self.config.keep) and (
             example.rejected is None or rejected is None or rejected <= self.config.reject
         )
+
+
+def _outranked(example: Example, earlier: Example | None) -> bool:
+    """Whether a person upheld an earlier example of the prompt, and the critic alone this one."""
+    return earlier is not None and is_human(earlier.source) and not is_human(example.source)
 
 
 def recent(past: Sequence[Iterable[Example]], rounds: int) -> Iterator[Example]:

@@ -1,4 +1,7 @@
-"""The gates: may the candidate become champion? They read the gate half and the round's attacks, never the benchmark half.
+"""The gates: may the candidate become champion, and the critic that was trained again replace the old one?
+
+Those of the learner read the gate half and the round's attacks, never the benchmark half; those of the critic, whose names begin with
+`critic`, read its own test, and decide nothing else.
 
 A measure that cannot be computed has value None. What a promotion rests on (other weights, accuracy, categories, pass@k)
 then fails its critical gate: no evidence, no promotion. What may honestly be missing (diversity where everything is solved,
@@ -9,20 +12,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from superalign.evaluation import EvaluationConfig, PromotionConfig
-from superalign.evaluation.critic import verification_gap
+from superalign.evaluation.critic import auc, verification_gap
 from superalign.evaluation.outcomes import Pairs, pair
 from superalign.evaluation.statistics import Bootstrap, Estimate, holm, sign_test
 from superalign.evaluation.summary import bootstrap_of, compare, compare_diversity, compare_pass, largest_k, masks
-from superalign.records import Outcome, Verdict
+from superalign.records import Label, Outcome, Verdict
+from superalign.validation.labels import wilson
 
 FEWEST = 10
-"""Problems below which diversity and gap are not judged."""
+"""Problems below which diversity and gap are not judged, nor a critic."""
+CRITIC = "critic "
+"""How the names of the critic's gates begin."""
+CRITIC_LOSS = 0.02
+"""Largest fall of the critic's accuracy, and of its AUC."""
+CRITIC_SLIPS = 0.05
+"""Largest rise of its false alarms, and largest fall of the share of wrong answers in which it finds the first wrong step."""
+UPHELD = 0.5
+"""Least share of what the critic would keep that people uphold."""
 
 
 def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: EvaluationConfig, rng_seed: int = 0) -> list[Verdict]:
     """Every gate's verdict, in a fixed order."""
-    rows = [row for row in outcomes if row.part in ("gate", "attacks")]
+    given = list(outcomes)
+    rows = [row for row in given if row.part in ("gate", "attacks")]
     bootstrap, gate = bootstrap_of(evaluation, rng_seed), pair(rows, "gate")
     return [
         _changed(rows),
@@ -31,12 +47,85 @@ def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: 
         _pass(gate, promotion, bootstrap),
         _diversity(gate, promotion, bootstrap),
         _gap(rows, promotion, bootstrap),
+        *_critic([row for row in given if row.part == "critic"], bootstrap),
     ]
 
 
 def promoted(verdicts: Iterable[Verdict]) -> bool:
     """Whether every critical gate passed."""
     return all(verdict.passed for verdict in verdicts if verdict.severity == "critical")
+
+
+def replaced(verdicts: Iterable[Verdict]) -> bool:
+    """Whether the critic that was trained again may replace the old one: its own test measured it, and every gate of it passed."""
+    own = of_critic(verdicts)
+    return bool(own) and all(verdict.passed for verdict in own)
+
+
+def of_critic(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts that decide about the critic."""
+    return [verdict for verdict in verdicts if verdict.name.startswith(CRITIC)]
+
+
+def upheld(labels: Iterable[Label]) -> list[Verdict]:
+    """Whether people uphold what the round's critic would keep, by the audit's labels; nothing where there are none."""
+    right = [label.verdict for label in labels if label.reason == "audit" and label.verdict is not None]
+    if not right:
+        return []
+    share = sum(right) / len(right)
+    low, high = wilson(share, len(right))
+    detail = f"people upheld {sum(right)} of {len(right)} audited answers that the critic would keep; the lower end counts"
+    passed = low >= UPHELD
+    return [Verdict(name="upheld", severity="warning", passed=passed, value=share, limit=UPHELD, low=low, high=high, detail=detail)]
+
+
+def _critic(rows: list[Outcome], bootstrap: Bootstrap) -> list[Verdict]:
+    """The gates of a critic that was trained again, over the answers that both judged; an answer without a verdict is misjudged.
+
+    What too few answers show is no gate, but for the accuracy, without which the critic is not replaced.
+    """
+    before, after = ({row.query: row for row in rows if row.moment == moment} for moment in ("before", "after"))
+    pairs = [(row, after[query]) for query, row in before.items() if query in after]
+    if not pairs or pairs[0][0].policy == pairs[0][1].policy:
+        return []
+    right = np.array([row.correct > 0 for row, _ in pairs])
+    scores = np.array([[0.5 if row.score is None else row.score for row in pair] for pair in pairs])
+    judged = np.array([[row.score is not None for row in pair] for pair in pairs])
+    true, both = judged & ((scores >= 0.5) == right[:, None]), right & judged.all(axis=1)
+    told = np.array([row.found is not None and new.found is not None for row, new in pairs])
+    finds = np.array([[bool(row.found) for row in pair] for pair in pairs])
+    areas = [auc(column, right.astype(np.float64)) for column in scores.T]
+    return [
+        _share("accuracy", true, -CRITIC_LOSS, bootstrap),
+        *([_moved("AUC", areas[0], areas[1] - areas[0], -CRITIC_LOSS)] if areas[0] is not None and areas[1] is not None else []),
+        *([_share("false alarms", scores[both] < 0.5, CRITIC_SLIPS, bootstrap)] if both.sum() >= FEWEST else []),
+        *([_share("finds", finds[told], -CRITIC_SLIPS, bootstrap)] if told.sum() >= FEWEST else []),
+    ]
+
+
+def _share(name: str, marks: NDArray[np.bool_], limit: float, bootstrap: Bootstrap) -> Verdict:
+    """Whether a share, ``(answers, 2)`` before and after, moved by no more than its limit."""
+    before, after = marks.T.astype(np.float64)
+    change = bootstrap.mean(after - before)
+    if change is None or change.n < FEWEST:
+        return _unknown(f"{CRITIC}{name}", limit, f"the critic's own test has fewer than {FEWEST} answers")
+    return _moved(name, float(before.mean()), change.mean, limit, change)
+
+
+def _moved(name: str, before: float, change: float, limit: float, estimate: Estimate | None = None) -> Verdict:
+    """Whether a measure of the critic fell by no more than a limit below zero, or rose by no more than one above it."""
+    said = _signed(estimate) if estimate else f"{change:+.3f}"
+    return Verdict(
+        name=f"{CRITIC}{name}",
+        severity="warning",
+        passed=change >= limit if limit < 0 else change <= limit,
+        value=change,
+        limit=limit,
+        baseline=before,
+        low=estimate.low if estimate else None,
+        high=estimate.high if estimate else None,
+        detail=f"{name} on its own test {before:.3f} to {before + change:.3f}, change {said}",
+    )
 
 
 def _changed(rows: list[Outcome]) -> Verdict:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from superalign.evaluation import EvaluationConfig
 from superalign.evaluation.critic import CriticQuality, quality, verification_gap
+from superalign.evaluation.injection import talked_over
 from superalign.evaluation.outcomes import Answers, Pairs, Part, pair
 from superalign.evaluation.statistics import Bootstrap, Estimate, Floats, pass_at_k
 from superalign.records import Outcome
@@ -56,6 +57,8 @@ class Summary(BaseModel):
     """The critic that judged this round."""
     critic_after: CriticQuality
     """The critic trained on its labels."""
+    talked_over: Comparison
+    """Share of the canaries that made the critic call a wrong answer right; it has no change, for the answers differ."""
 
 
 def summarise(outcomes: Iterable[Outcome], config: EvaluationConfig, rng_seed: int = 0) -> Summary:
@@ -67,6 +70,7 @@ def summarise(outcomes: Iterable[Outcome], config: EvaluationConfig, rng_seed: i
         gap=verification_gap(rows, bootstrap),
         critic_before=quality(rows, "before", bootstrap),
         critic_after=quality(rows, "after", bootstrap),
+        talked_over=Comparison(before=talked_over(rows, "before"), after=talked_over(rows, "after"), change=None),
     )
 
 

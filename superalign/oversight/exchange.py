@@ -8,16 +8,17 @@ import io
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from superalign.errors import DataError
-from superalign.oversight.review import LAST_STEP, Answer, Review, person
+from superalign.oversight.answers import LAST_STEP, Answer, person
+from superalign.oversight.review import Question, Review
 
-COLUMNS = ("id", "category", "prompt", "response", "verdict", "step", "correction")
+COLUMNS = ("id", "category", "prompt", "response", "annotator", "verdict", "step", "correction", "seconds")
 VERDICTS = {"right": True, "true": True, "wrong": False, "false": False}
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -36,17 +37,22 @@ class Imported(BaseModel):
     """What was not taken and why, row by row."""
 
 
-def export(review: Review, path: Path) -> int:
+def export(review: Review, path: Path, name: str | None = None) -> int:
     """Writes the open questions to a ``.csv`` or ``.jsonl`` file with empty columns for the answer; returns how many.
 
     In CSV, text that a spreadsheet would run as a formula is preceded by an apostrophe.
+
+    Args:
+        review: The queue.
+        path: A file that is not there yet.
+        name: Who is to answer: what that person did not answer yet. None for all that is open, for whoever fills in ``annotator``.
 
     Raises:
         DataError: The file is there already, or cannot be written.
     """
     _check_suffix(path)
-    questions = review.open_questions()
-    rows = [{**dict.fromkeys(COLUMNS, ""), **question.model_dump()} for question in questions]
+    questions = review.open_questions(name and f"human:{name}")
+    rows = [{**dict.fromkeys(COLUMNS, ""), **question.model_dump(), "annotator": name or ""} for question in questions]
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.exists():
@@ -68,56 +74,105 @@ def _write(file: IO[str], suffix: str, rows: list[dict[str, str]]) -> None:
     else:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows({name: f"'{text}" if text.startswith(FORMULA) else text for name, text in row.items()} for row in rows)
+        writer.writerows({name: _harmless(text) for name, text in row.items()} for row in rows)
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def load(review: Review, path: Path, name: str, *, revise: bool = False) -> Imported:
-    """Takes the answers of ``name`` from a filled-in file. Good rows are taken, every other one is reported; rows without verdict are open.
+    """Takes the answers in a filled-in file. Good rows are taken, every other one is reported; rows without verdict are open.
+
+    Args:
+        review: The queue.
+        path: The file.
+        name: Who gave the answers of rows without ``annotator``.
+        revise: Whether an answer may replace what the same person said before.
 
     Raises:
         DataError: The file as a whole cannot be read.
     """
-    empty, problems, given = 0, [], defaultdict[str, list[tuple[int, Answer]]](list)
-    for number, row in _rows(path):
+    return _load(review, _rows(path), name, revise)
+
+
+def load_lines(review: Review, text: str, name: str) -> Imported:
+    """Takes the answers of ``name`` from a text with a line a question: its id, the verdict, the first wrong step, its correction."""
+    words = [(number, line.split(maxsplit=3)) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    rows = ((number, dict(zip(("id", "verdict", "step", "correction"), line, strict=False))) for number, line in words)
+    return _load(review, rows, name, revise=False)
+
+
+def _load(review: Review, rows: Iterable[tuple[int, Any]], name: str, revise: bool) -> Imported:
+    queue = review.load()
+    asked = {question.id: question for question in queue.questions}
+    empty, problems, given = 0, [], defaultdict[tuple[str, str, bool], list[tuple[int, Answer]]](list)
+    for number, row in rows:
         try:
-            answer = _answer(row, name)
+            answer = _answer(row, name, asked)
             if answer is None:
                 empty += 1
             else:
-                given[review.question(answer.id).id].append((number, answer))
+                given[answer.slot(queue.annotators)].append((number, answer))
         except DataError as error:
             problems.append((number, str(error)))
-    taken = Counter[bool]()
+    clear: list[tuple[int, Answer]] = []
     for answers in given.values():
         number, first = answers[0]
-        others = [other for other, answer in answers if answer.says() != first.says()]
-        if others:
-            rows = [other for other, _ in answers]
-            problems.append((number, f"{first.id} is answered in rows {rows}, not always alike; none of them is taken"))
+        if any(answer.says() != first.says() for _, answer in answers):
+            several = [other for other, _ in answers]
+            problems.append((number, f"{first.id} is answered in rows {several}, not always alike; none of them is taken"))
             continue
         problems += [(other, f"{first.id} is answered in row {number} already") for other, _ in answers[1:]]
-        try:
-            taken[review.answer(first, revise=revise)] += 1
-        except DataError as error:
-            problems.append((number, str(error)))
+        clear.append((number, first))
+    taken = review.take([answer for _, answer in clear], revise=revise)
+    problems += [(number, str(result)) for (number, _), result in zip(clear, taken, strict=True) if isinstance(result, DataError)]
+    count = Counter(result for result in taken if not isinstance(result, DataError))
     return Imported(
-        added=taken[True], known=taken[False], empty=empty, problems=tuple(f"row {number}: {text}" for number, text in sorted(problems))
+        added=count[True], known=count[False], empty=empty, problems=tuple(f"row {number}: {text}" for number, text in sorted(problems))
     )
 
 
-def _answer(row: Any, name: str) -> Answer | None:
+def verdict_of(value: object, name: str) -> bool | None:
+    """The verdict a person wrote, None where it is left empty; DataError if it is none."""
+    text = str("" if value is None else value).strip().lower()
+    if text and text not in VERDICTS:
+        raise DataError(f"the verdict on {name} is {text[:80]!r}; it is `right` or `wrong`, or left empty")
+    return VERDICTS.get(text)
+
+
+def _answer(row: Any, name: str, asked: Mapping[str, Question]) -> Answer | None:
     """The answer in a row; None where the verdict is left empty; DataError if it is none."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise DataError(f"wants an object with `id` and `verdict`; found {str(row)[:80]}")
-    verdict = str("" if row.get("verdict") is None else row["verdict"]).strip().lower()
-    if not verdict:
+    identity = row["id"].strip()
+    verdict = verdict_of(row.get("verdict"), identity)
+    if verdict is None:
         return None
-    if verdict not in VERDICTS:
-        raise DataError(f"the verdict on {row['id']} is {verdict[:80]!r}; it is `right` or `wrong`, or left empty")
+    if identity in asked:  # where it is not, the queue says so
+        _check_texts(row, asked[identity])
     correction = row.get("correction") or None
     if correction is not None and not isinstance(correction, str):
-        raise DataError(f"the correction of {row['id']} is no text: {str(correction)[:80]}")
-    return person(name, row["id"].strip(), VERDICTS[verdict], _step(row.get("step"), row["id"]), correction)
+        raise DataError(f"the correction of {identity} is no text: {str(correction)[:80]}")
+    who = str(row.get("annotator") or name).strip().removeprefix("human:")
+    step, seconds = _step(row.get("step"), identity), row.get("seconds") or None
+    return person(who, identity, verdict, step=step, correction=correction, seconds=seconds)
+
+
+def _check_texts(row: Mapping[str, Any], question: Question) -> None:
+    """DataError where the file holds another text than the one that was asked about: the answer may be to that."""
+    for name, asked in (("prompt", question.prompt), ("response", question.response)):
+        found = row.get(name)
+        if found is not None and _plain(found) not in (_plain(asked), _plain(_harmless(asked))):
+            raise DataError(
+                f"the {name} of {question.id} is not what was asked: {str(found)[:80]!r}; its answer is not taken: answer the question "
+                f"as it stands in `superalign review show {question.id}`"
+            )
+
+
+def _plain(text: object) -> str:
+    """A text as it comes back from programs that change ends of lines."""
+    return "\n".join(str(text).splitlines()).rstrip()
 
 
 def _step(value: Any, name: str) -> int | None:

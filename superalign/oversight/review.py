@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from superalign.errors import ArtifactError, DataError
 from superalign.journal import NUMBER
-from superalign.records import Label, content_id
+from superalign.oversight.answers import Answer, Standing, last, put, standing
+from superalign.records import Label
 
 REVIEWS = Path(".superalign/review")
 """Where the queues lie, one folder a round."""
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-LONGEST = 10_000
-"""Characters a correction may have."""
-LAST_STEP = 10_000
-"""The highest index a step may have."""
 
 
 class Question(BaseModel):
@@ -51,28 +45,8 @@ class Queue(BaseModel):
     """When the questions were put, seconds since 1970."""
     questions: list[Question]
     """What is asked, in the order it was put."""
-
-
-class Answer(BaseModel):
-    """One person's answer to a question."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-    id: str
-    """Id of the question."""
-    verdict: bool
-    """Whether the response is right."""
-    step: int | None = Field(default=None, ge=0, le=LAST_STEP)
-    """Zero-based index of the first wrong step."""
-    correction: str | None = Field(default=None, max_length=LONGEST)
-    """What that step should be."""
-    annotator: str = Field(pattern=r"^human:[\w.@+-]{1,64}$")
-    """``human:NAME``."""
-    answered: str
-    """When, ISO 8601 in UTC."""
-
-    def says(self) -> tuple[bool, int | None, str | None]:
-        """What was answered, apart from who and when."""
-        return self.verdict, self.step, self.correction
+    annotators: int = Field(default=1, ge=1)
+    """How many people are to answer each."""
 
 
 class Review:
@@ -82,23 +56,34 @@ class Review:
         self.folder = folder
         self.queue, self.log = folder / "queue.json", folder / "answers.jsonl"
 
-    def ask(self, asked: Sequence[Label]) -> None:
+    @property
+    def round(self) -> int:
+        """The round that asks."""
+        return int(self.folder.name)
+
+    def ask(self, asked: Sequence[Label], annotators: int = 1) -> None:
         """Puts the questions; what was answered before stays, and so does the hour of a queue with the same questions."""
         questions = [Question(id=label.response, prompt=label.prompt, response=label.text, category=label.category) for label in asked]
-        if self.queue.is_file() and self.questions() == questions:
+        known = self.load() if self.queue.is_file() else None
+        opened = known.opened if known and known.questions == questions else time.time()
+        put = Queue(opened=opened, questions=questions, annotators=annotators)
+        if put == known:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.queue.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(Queue(opened=time.time(), questions=questions).model_dump_json(), encoding="utf-8")
+        temporary.write_text(put.model_dump_json(), encoding="utf-8")
         temporary.replace(self.queue)
 
     def questions(self) -> list[Question]:
         """What is asked, in the order it was put."""
-        return self._load().questions
+        return self.load().questions
 
-    def answers(self) -> dict[str, Answer]:
-        """The answer that stands for each question: the last one given."""
-        return {answer.id: answer for answer in self.history()}
+    def question(self, name: str) -> Question:
+        """The question of an id; DataError if there is none."""
+        for question in self.questions():
+            if question.id == name:
+                return question
+        raise self._unknown(name)
 
     def history(self) -> Iterator[Answer]:
         """Every answer ever given, oldest first. A line that a killed process left unfinished was never given."""
@@ -111,61 +96,87 @@ class Review:
                         f"{self.log}, line {number}: not an answer ({error.errors()[0]['msg']}); correct or remove the line"
                     ) from error
 
-    def open_questions(self) -> list[Question]:
-        """What nobody answered yet."""
-        answered = self.answers()
-        return [question for question in self.questions() if question.id not in answered]
+    def answers(self) -> dict[str, Standing]:
+        """Where each question that somebody answered stands."""
+        return standing(self.history(), self.load().annotators)
 
-    def question(self, name: str) -> Question:
-        """The question of an id; DataError if there is none."""
-        for question in self.questions():
-            if question.id == name:
-                return question
-        raise DataError(f"{name!r} is not in the review queue {self.folder}; `superalign review list` shows what is")
+    def open_questions(self, annotator: str | None = None) -> list[Question]:
+        """What is not settled; where ``annotator`` is named, what still lacks answers and has none of theirs."""
+        queue, answers = self.load(), self.answers()
+        states = [(question, answers.get(question.id, Standing())) for question in queue.questions]
+        if annotator is None:
+            return [question for question, state in states if not state.settled(queue.annotators)]
+        return [
+            question
+            for question, state in states
+            if state.decision is None
+            and len(state.answers) < queue.annotators
+            and annotator not in {answer.annotator for answer in state.answers}
+        ]
+
+    def divided(self) -> list[Question]:
+        """Questions on which people disagree and nobody has decided; those that no majority settles come first."""
+        answers = self.answers()
+        found = [question for question in self.questions() if answers.get(question.id, Standing()).divided]
+        return sorted(found, key=lambda question: answers[question.id].verdict is not None)
 
     def answer(self, answer: Answer, *, revise: bool = False) -> bool:
         """Appends an answer; False if the same answer stands already.
 
         Raises:
-            DataError: The question is unknown, the answer contradicts itself, or another answer stands and ``revise`` is not set.
+            DataError: The question is unknown, the answer contradicts itself, or another answer stands and ``revise`` is not set. Where
+                several people are to answer each question, only a person's own answers are in the way of a new one.
         """
-        self.question(answer.id)
-        if answer.verdict and (answer.step is not None or answer.correction):
-            raise DataError(f"{answer.id} is said to be right, and yet has a wrong step or a correction; leave both out, or answer `wrong`")
+        (taken,) = self.take([answer], revise=revise)
+        if isinstance(taken, DataError):
+            raise taken
+        return taken
+
+    def take(self, given: Sequence[Answer], *, revise: bool = False) -> list[bool | DataError]:
+        """Appends answers, each of which is judged by itself, as ``answer`` does: whether it is new, or why it is not taken."""
+        queue = self.load()
+        asked = {question.id for question in queue.questions}
         with self.log.open("a+b") as log:
             fcntl.flock(log, fcntl.LOCK_EX)
-            standing = self.answers().get(answer.id)
-            if standing is not None and standing.says() == answer.says():
-                return False
-            if standing is not None and not revise:
-                said = "right" if standing.verdict else "wrong"
-                raise DataError(
-                    f"{answer.id} was answered otherwise: {said}, by {standing.annotator}, {standing.answered}; `--revise` replaces it"
-                )
-            _append(log.fileno(), self.log, answer.model_dump_json().encode() + b"\n")
-        return True
+            stands = last(self.history(), queue.annotators)
+            taken: list[bool | DataError] = []
+            for answer in given:
+                try:
+                    taken.append(self._is_new(answer, asked, stands.get(answer.slot(queue.annotators)), revise))
+                except DataError as error:
+                    taken.append(error)
+                if taken[-1] is True:
+                    put(stands, answer, queue.annotators)
+            added = [answer for answer, new in zip(given, taken, strict=True) if new is True]
+            if added:
+                _append(log.fileno(), self.log, b"".join(answer.model_dump_json().encode() + b"\n" for answer in added))
+        return taken
 
-    def wait(self, timeout: float, poll: float = 1.0) -> bool:
-        """Waits until everything is answered, at most until ``timeout`` seconds after the queue was opened; whether it is."""
-        deadline = self._load().opened + timeout
-        while self.open_questions():
+    def wait(self, timeout: float, poll: float = 1.0, meanwhile: Callable[[], object] = lambda: None) -> bool:
+        """Waits until everything is settled, at most until ``timeout`` seconds after the queue was opened; whether it is.
+
+        Args:
+            timeout: Seconds.
+            poll: Seconds between looks.
+            meanwhile: Called before each look, for what brings answers in from elsewhere.
+        """
+        deadline = self.load().opened + timeout
+        while True:
+            meanwhile()
+            if not self.open_questions():
+                return True
             left = deadline - time.time()
             if left <= 0:
                 return False
             time.sleep(min(poll, left))
-        return True
 
     def labels(self, asked: Sequence[Label]) -> Iterator[Label]:
-        """``asked`` with the answers that stand; what nobody answered stays as it is, without a verdict."""
+        """``asked`` with what people said; without a verdict where nobody answered, or where they are divided in halves."""
         answers = self.answers()
-        for label in asked:
-            answer = answers.get(label.response)
-            if answer is None:
-                yield label
-            else:
-                yield label.model_copy(update={**answer.model_dump(exclude={"id"}), "id": content_id(label.response, answer.annotator)})
+        return (answers.get(label.response, Standing()).label(label) for label in asked)
 
-    def _load(self) -> Queue:
+    def load(self) -> Queue:
+        """The queue as it was put; DataError if there is none, ArtifactError if it cannot be read."""
         try:
             return Queue.model_validate_json(self.queue.read_bytes())
         except OSError as error:
@@ -176,27 +187,35 @@ class Review:
                 f"round's own command puts the questions again, and the answers given so far stay"
             ) from error
 
+    def _is_new(self, answer: Answer, asked: set[str], stands: Answer | None, revise: bool) -> bool:
+        if answer.id not in asked:
+            raise self._unknown(answer.id)
+        if answer.verdict and (answer.step is not None or answer.correction):
+            raise DataError(f"{answer.id} is said to be right, and yet has a wrong step or a correction; leave both out, or answer `wrong`")
+        if answer.verdict is None:
+            if stands is None or stands.annotator != answer.annotator:
+                raise DataError(f"{answer.annotator} has no answer to {answer.id} that could be taken back")
+            return True
+        if stands is None or revise:
+            return stands is None or stands.says() != answer.says()
+        if stands.says() != answer.says():
+            said = "right" if stands.verdict else "wrong"
+            raise DataError(f"{answer.id} was answered otherwise: {said}, by {stands.annotator}, {stands.answered}; `--revise` replaces it")
+        return False
+
+    def _unknown(self, name: str) -> DataError:
+        return DataError(f"{name!r} is not in the review queue {self.folder}; `superalign review list` shows what is")
+
 
 def reviews(root: Path = REVIEWS) -> list[Review]:
     """The queues of a workspace, oldest first."""
     return [Review(path.parent) for path in sorted(root.glob("*/queue.json")) if NUMBER.fullmatch(path.parent.name)]
 
 
-def person(name: str, question: str, verdict: bool, step: int | None = None, correction: str | None = None) -> Answer:
-    """An answer given now; DataError says what is wrong with it."""
-    if correction is not None and UNPRINTABLE.search(correction):
-        raise DataError(f"the correction of {question} holds control characters: {correction[:80]!r}")
-    try:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Answer(id=question, verdict=verdict, step=step, correction=correction or None, annotator=f"human:{name}", answered=now)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{first['loc'][0]} of the answer to {question}: {first['msg']}; found {str(first['input'])[:80]!r}") from error
-
-
-def _append(descriptor: int, path: Path, line: bytes) -> None:
+def _append(descriptor: int, path: Path, lines: bytes) -> None:
     """One write at the end of a locked file, after dropping what a killed process left unfinished there."""
     kept = path.read_bytes().rfind(b"\n") + 1
     os.truncate(descriptor, kept)
-    os.write(descriptor, line)
+    while lines:  # a disk that is nearly full takes a part, and refuses the rest
+        lines = lines[os.write(descriptor, lines) :]
     os.fsync(descriptor)

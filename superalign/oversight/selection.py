@@ -1,11 +1,13 @@
 """Selection: which answers a human is asked about.
 
-Most are those the critics are least certain of; a stated share checks, at random, what they are sure of.
+Most are those a selector values most, by default those the critics are least certain of. Whatever the selector, a stated share checks,
+at random, what the critics are sure of: only so is their error measured without bias.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from heapq import heappush, heappushpop
 from math import sqrt
@@ -13,7 +15,7 @@ from random import Random
 from typing import Literal
 
 from superalign.feedback import UNJUDGED, best, groups
-from superalign.oversight import OversightConfig
+from superalign.oversight import OversightConfig, Selector
 from superalign.records import Feedback, Label, content_id
 
 Reason = Literal["uncertain", "audit"]
@@ -22,23 +24,23 @@ UNANSWERED = "human:unanswered"
 
 
 class Top:
-    """The ``size`` highest-keyed answers of each category."""
+    """The ``size`` highest-keyed answers of each cell."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.heaps: dict[str, list[tuple[float, str, Feedback]]] = {}
 
-    def offer(self, key: float, row: Feedback) -> None:
-        """Keeps ``row`` if it is among the highest of its category."""
-        heap, entry = self.heaps.setdefault(row.category, []), (key, row.id, row)
+    def offer(self, key: float, row: Feedback, cell: str) -> None:
+        """Keeps ``row`` if it is among the highest of its cell."""
+        heap, entry = self.heaps.setdefault(cell, []), (key, row.id, row)
         if len(heap) < self.size:
             heappush(heap, entry)
         elif heap:
             heappushpop(heap, entry)
 
     def ranked(self) -> dict[str, list[tuple[float, str, Feedback]]]:
-        """The answers kept, by category, the highest first."""
-        return {category: sorted(self.heaps[category], reverse=True) for category in sorted(self.heaps)}
+        """The answers kept, by cell, the highest first."""
+        return {cell: sorted(self.heaps[cell], reverse=True) for cell in sorted(self.heaps)}
 
 
 def affordable(config: OversightConfig, num_responses: int) -> int:
@@ -48,7 +50,26 @@ def affordable(config: OversightConfig, num_responses: int) -> int:
 
 def uncertainty(row: Feedback) -> float:
     """How little the critics know of an answer, in [0, 2]: the score's nearness to a half, and how far score and agreement differ."""
-    return 2.0 if row.source == UNJUDGED else (1 - abs(2 * row.score - 1)) + abs(row.score - row.agreement)
+    return 2.0 if row.source == UNJUDGED else (1 - abs(2 * row.score - 1)) + disagreement(row)
+
+
+def disagreement(row: Feedback) -> float:
+    """How far the critic's score and the agreement among samples differ, in [0, 1]; 1 where the critic could say nothing."""
+    return 1.0 if row.source == UNJUDGED else abs(row.score - row.agreement)
+
+
+def change(row: Feedback, group: Sequence[Feedback], sure: float) -> float:
+    """Probability that a person's answer changes the row that its query is trained on, in [0, 1].
+
+    With p, the mean of critic's score and agreement among samples (agreement alone where the critic could say nothing), as the
+    probability that the answer is right, and the query's best answer kept where its score is at least ``sure``: the kept answer goes
+    if it is found wrong, 1 - p; where none is kept, an answer comes in if it is found right, p; beside a kept one nothing changes, 0.
+    """
+    right = row.agreement if row.source == UNJUDGED else (row.score + row.agreement) / 2
+    top = best(group)
+    if top is None or top.score < sure:
+        return right
+    return 1 - right if row.id == top.id else 0.0
 
 
 def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses: int, rng: Random, shown: Collection[str]) -> list[Label]:
@@ -56,8 +77,12 @@ def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses:
 
     The audit is a random sample, category by category, of the answers that curation would keep on the critic's word: so the share of them
     that people uphold measures the critic's precision without bias. Categories of which people showed nothing come first and are given
-    two labels where others are given one. The other labels go to the least certain answers, a category's next one counting for less the
-    more it was given.
+    two labels where others are given one. The other labels go where the selector's value is highest, at most one a query, a category's
+    next one counting for less the more it was given:
+
+    - ``uncertain``: ``uncertainty``; ``disagreement``: ``disagreement``.
+    - ``expected_value``: ``change``, times the category's queries: the next critic learns from the label, and judges all of those.
+    - ``random``: any answer alike, whatever its category.
 
     Args:
         feedback: The round's feedback without human labels, grouped by query.
@@ -66,19 +91,32 @@ def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses:
         rng: Decides the audit and the order.
         shown: Categories in which people showed answers: the domain's taxonomy.
     """
-    budget = affordable(config, num_responses)
-    unsure, kept = Top(budget), Top(int(budget * config.audit))
+    budget, value = affordable(config, num_responses), _values(config, rng)
+    valued, kept, asked_in = Top(budget), Top(int(budget * config.audit)), Counter[str]()
     for group in groups(feedback):
-        row = max(group, key=lambda row: (uncertainty(row), row.id))
-        unsure.offer(uncertainty(row), row)
+        asked_in[group[0].category] += 1
+        worth, row = max(((value(row, group), row) for row in group), key=lambda pair: (pair[0], pair[1].id))
+        valued.offer(worth, row, "" if config.selector == "random" else row.category)
         top = best(group)
         if top is not None and top.score >= config.sure:
-            kept.offer(rng.random(), top)
+            kept.offer(rng.random(), top, top.category)
     audited = _in_turn(kept, shown, rng)
-    others = _least_certain(unsure, {row.id for row in audited}, budget - len(audited))
+    weights = asked_in if config.selector == "expected_value" else Counter[str]()
+    others = _most_valued(valued, weights, {row.id for row in audited}, budget - len(audited))
     asked = [*(_question(row, "audit") for row in audited), *(_question(row, "uncertain") for row in others)]
     rng.shuffle(asked)
     return asked
+
+
+def _values(config: OversightConfig, rng: Random) -> Callable[[Feedback, Sequence[Feedback]], float]:
+    """What a selector values an answer at, among those of its query."""
+    values: dict[Selector, Callable[[Feedback, Sequence[Feedback]], float]] = {
+        "uncertain": lambda row, _: uncertainty(row),
+        "disagreement": lambda row, _: disagreement(row),
+        "expected_value": lambda row, group: change(row, group, config.sure),
+        "random": lambda *_: rng.random(),
+    }
+    return values[config.selector]
 
 
 def _in_turn(kept: Top, shown: Collection[str], rng: Random) -> list[Feedback]:
@@ -93,14 +131,14 @@ def _in_turn(kept: Top, shown: Collection[str], rng: Random) -> list[Feedback]:
     return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:3])[: kept.size]]
 
 
-def _least_certain(unsure: Top, audited: set[str], number: int) -> list[Feedback]:
-    left = {category: [entry for entry in entries if entry[1] not in audited] for category, entries in unsure.ranked().items()}
+def _most_valued(valued: Top, weights: Mapping[str, int], audited: set[str], number: int) -> list[Feedback]:
+    left = {cell: [entry for entry in entries if entry[1] not in audited] for cell, entries in valued.ranked().items()}
     given = dict.fromkeys(left, 0)
     chosen: list[Feedback] = []
-    while len(chosen) < number and (open_ := [category for category in left if given[category] < len(left[category])]):
-        category = max(open_, key=lambda name: left[name][given[name]][0] / sqrt(1 + given[name]))
-        chosen.append(left[category][given[category]][2])
-        given[category] += 1
+    while len(chosen) < number and (open_ := [cell for cell in left if given[cell] < len(left[cell])]):
+        cell = max(open_, key=lambda name: left[name][given[name]][0] * weights.get(name, 1) / sqrt(1 + given[name]))
+        chosen.append(left[cell][given[cell]][2])
+        given[cell] += 1
     return chosen
 
 

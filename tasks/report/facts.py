@@ -10,11 +10,15 @@ from functools import partial
 from itertools import chain, islice, zip_longest
 from typing import Any, TypeVar
 
+import numpy as np
+
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.evaluation import EvaluationConfig
+from superalign.evaluation.outcomes import Moment
 from superalign.evaluation.summary import Summary, summarise
 from superalign.journal import RoundRecord
+from superalign.oversight.judges.calibration import Bin, reliability
 from superalign.records import Critique, Example, Label, Outcome, Quarantined, Query, Record, Response, Verdict
 
 R = TypeVar("R", bound=Record)
@@ -62,6 +66,8 @@ class Facts:
     """The candidate's gates; those of the data are the record's others."""
     summary: Summary | None = None
     """None where nothing was evaluated."""
+    reliability: Mapping[Moment, Sequence[Bin]] = field(default_factory=dict)
+    """The critic's scores on its own test, by bins; empty where it was not tested."""
 
 
 def gather(record: RoundRecord) -> Facts:
@@ -87,11 +93,21 @@ def gather(record: RoundRecord) -> Facts:
         reasons=Counter(row.reason for row in quarantined),
         gates=list(_records(found.get("promote"), Verdict)),
         summary=summarise(outcomes, config, record.config.get("rng_seed", 0)) if outcomes else None,
+        reliability=_reliability(outcomes),
     )
 
 
 def _records(artifact: Artifact | None, kind: type[R]) -> Iterator[R]:
     return iter(()) if artifact is None else artifact.records(kind)
+
+
+def _reliability(outcomes: Sequence[Outcome]) -> dict[Moment, list[Bin]]:
+    """How often responses are right that the critic scores alike, at each moment at which it was tested."""
+    said: dict[Moment, list[tuple[float, float]]] = {"before": [], "after": []}
+    for row in outcomes:
+        if row.part == "critic" and row.score is not None:
+            said[row.moment].append((row.score, row.correct))
+    return {moment: reliability(*np.array(found, dtype=np.float64).T) for moment, found in said.items() if found}
 
 
 def _varied(examples: Iterable[Example]) -> list[Example]:
@@ -131,7 +147,7 @@ def _chosen(judged: Sequence[Mapping[str, Any]], labels: Sequence[Label]) -> dic
     both = [id for id in human if critic.get(id) is not None]
     others = [row for row in judged if row["response"] not in human and row["verdict"] is not None]
     wrong, right = ([row for row in others if row["verdict"] is verdict] for verdict in (False, True))
-    sure = partial(heapq.nlargest, SHOWN // 2, key=lambda row: (row["confidence"], row["response"]))
+    sure = partial(heapq.nlargest, SHOWN // 2, key=lambda row: (row["confidence"] or 0.0, row["response"]))
     kinds: dict[str, Iterable[str]] = {
         "a person disagreed with the critic": islice((id for id in both if human[id] != critic[id]), SHOWN),
         "a person agreed with the critic": islice((id for id in both if human[id] == critic[id]), SHOWN // 2),

@@ -34,6 +34,8 @@ def figures(facts: Facts) -> dict[str, Figure]:
     ]
     if facts.asked:
         drawn["attacks"] = plots.heat_maps([panel for panel in panels if panel.values])
+    if facts.reliability:
+        drawn["reliability"] = plots.reliability_curves(facts.reliability)
     if summary is not None and (part := summary.parts["benchmark"]).categories:
         drawn["accuracy_by_category"] = plots.category_change(part.categories, "Held-out accuracy by category")
     if summary is not None and (pass_at := summary.parts["gate"].pass_at):

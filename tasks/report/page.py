@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from superalign.evaluation.critic import CriticQuality
 from superalign.evaluation.outcomes import Part
 from superalign.evaluation.statistics import Estimate
-from superalign.evaluation.summary import Comparison
+from superalign.evaluation.summary import Comparison, Summary
 from superalign.journal import STAGES, RoundRecord
 from superalign.records import Critique, Example, Verdict
 from superalign.validation.balance import HUMAN
@@ -30,7 +29,7 @@ def render(facts: Facts, drawn: Mapping[str, Figure]) -> str:
     sections = [
         _head(facts),
         _attacks(facts, images),
-        _critiques(facts),
+        _critiques(facts, images),
         _examples(facts),
         _changes(facts, images),
         _gates(facts),
@@ -114,7 +113,7 @@ def _attacks(facts: Facts, images: Mapping[str, Html]) -> Html:
     )
 
 
-def _critiques(facts: Facts) -> Html:
+def _critiques(facts: Facts, images: Mapping[str, Html]) -> Html:
     summary = facts.summary
     return tag(
         "section",
@@ -122,7 +121,8 @@ def _critiques(facts: Facts) -> Html:
         tag("p", f"{len(facts.labels)} responses were judged by people ({_people(facts)}); their word outweighs the critic's.")
         if facts.labels
         else tag("p", "No response was judged by people."),
-        _quality(summary.critic_before, summary.critic_after) if summary and summary.critic_before.accuracy else None,
+        _quality(summary) if summary and summary.critic_before.accuracy else None,
+        images.get("reliability"),
         tag("div", [_case(case) for case in facts.cases], css="cards"),
     )
 
@@ -150,11 +150,14 @@ def _critique(critique: Critique) -> Content:
     return [_word(critique.verdict), f" score {critique.score:.2f} ", words]
 
 
-def _quality(before: CriticQuality, after: CriticQuality) -> Html:
+def _quality(summary: Summary) -> Html:
+    before, after = summary.critic_before, summary.critic_after
     rows = [
         ("accuracy", before.accuracy, after.accuracy),
         ("precision of “right”", before.precision, after.precision),
         ("finds the wrong step", before.found, after.found),
+        ("false alarms on right answers", before.false_alarms, after.false_alarms),
+        ("talked over by what a wrong answer says", summary.talked_over.before, summary.talked_over.after),
     ]
     points = [("area under the ROC curve", before.auc, after.auc), ("calibration error", before.ece, after.ece)]
     return Html(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from superalign.evaluation.outcomes import Moment
 from superalign.evaluation.summary import Comparison
 from superalign.journal import Measure
+from superalign.oversight.judges.calibration import Bin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,6 +160,22 @@ def pass_curve(pass_at: Mapping[int, Comparison]) -> Figure:
     axes.set(title="pass@k, gate half", xlabel="k", ylim=(0, 1.02))
     axes.grid(axis="y", alpha=0.15)
     axes.legend(loc="lower right")
+    return figure
+
+
+@styled
+def reliability_curves(bins: Mapping[Moment, Sequence[Bin]]) -> Figure:
+    """How often responses are right that the critic scores alike, before and after its training, beside what the scores promise."""
+    figure, axes = canvas(4.4, 3.1)
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle="--", alpha=0.5)
+    for moment, found in bins.items():
+        color, whole = BEFORE if moment == "before" else AFTER, sum(each.n for each in found)
+        scores, shares = [each.confidence for each in found], [each.accuracy for each in found]
+        axes.plot(scores, shares, color=color, linewidth=1, alpha=0.6)
+        axes.scatter(scores, shares, [12 + 150 * each.n / whole for each in found], color, label=moment, zorder=3)
+    axes.set(title="Critic's reliability", xlabel="its score", ylabel="share that is right", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes.grid(alpha=0.15)
+    axes.legend(loc="upper left")
     return figure
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from superalign.evaluation.critic import auc, calibration_error, keep_best, quality, verification_gap
+from superalign.evaluation.critic import auc, keep_best, quality, verification_gap
 from superalign.evaluation.statistics import Bootstrap
 from superalign.records import Outcome
 
@@ -54,12 +54,6 @@ def test_auc_of_one_kind_alone_is_unknown() -> None:
     assert auc(np.array([0.1, 0.9]), np.array([1.0, 1.0])) is None
 
 
-def test_scores_that_are_the_observed_shares_are_calibrated() -> None:
-    scores, right = np.array([0.75] * 4 + [0.25] * 4), np.array([1, 1, 1, 0, 1, 0, 0, 0], dtype=float)
-    assert calibration_error(scores, right) == pytest.approx(0)
-    assert calibration_error(np.array([1.0] * 4), np.array([1.0, 0, 0, 0])) == pytest.approx(0.75)
-
-
 def test_precision_looks_only_at_what_it_calls_right() -> None:
     rows = [
         critic_row(0, True, 0.9),
@@ -71,7 +65,18 @@ def test_precision_looks_only_at_what_it_calls_right() -> None:
     assert found.accuracy and found.accuracy.mean == 0.5
     assert found.precision and (found.precision.mean, found.precision.n) == (0.5, 2)
     assert found.found and (found.found.mean, found.found.n) == (0.5, 2)
+    assert found.false_alarms and (found.false_alarms.mean, found.false_alarms.n) == (0.5, 2)
+    assert found.manner is None
     assert quality(rows, "after", Bootstrap()).accuracy is None
+
+
+def test_a_critic_that_objects_for_the_wrong_reason_is_told_from_one_that_points_at_the_mistake() -> None:
+    right = [critic_row(number, True, 0.9) for number in range(20)]
+    manners = [
+        quality([*right, *(critic_row(20 + number, False, 0.1, found=found) for number in range(20))], "before", Bootstrap()).manner
+        for found in (True, False)
+    ]
+    assert manners == ["points", "elsewhere"]
 
 
 def test_a_critic_that_likes_everything_equally_has_no_gap() -> None:

@@ -126,6 +126,13 @@ def test_a_later_judgment_of_the_critic_wins_over_its_earlier_one_but_not_over_a
     assert [row.chosen for row in curate([judged("1+1=", "2", 0.95)], past=[first])] == ["2"]
 
 
+def test_what_a_person_upheld_is_not_replaced_on_the_critics_word_but_by_another_person() -> None:
+    (upheld,) = curate([judged("1+1=", "2", 1.0).model_copy(update={"source": "human:ada"})])
+    critics, persons = judged("1+1=", "two", 0.99), judged("1+1=", "II", 1.0).model_copy(update={"source": "human:bob"})
+    assert [row.chosen for row in curate([critics], past=[[upheld]])] == ["2"]
+    assert [row.chosen for row in curate([persons], past=[[upheld]])] == ["II"]
+
+
 def test_an_earlier_example_of_a_category_refused_since_is_left_out() -> None:
     assert curate([], past=[curate([judged("1+1=", "3", 0.95)])], precision={"sum-1": 0.5}) == []
 

@@ -33,6 +33,14 @@ def test_a_human_verdict_overrides_the_critics_score_and_an_unanswered_label_doe
     assert [(row.score, row.source) for row in found] == [(0.0, "human:simulated"), (0.2, "critic:generative"), (0.4, "critic:generative")]
 
 
+def test_no_critic_has_the_last_word_on_a_text_that_a_person_judged_then_or_before(workspace: Path) -> None:
+    twice = [judged("1+1=", "3", 0.95), judged("1+1=", "3", 0.95).model_copy(update={"id": "another sample"}), judged("2+2=", "3", 0.95)]
+    made = ToyRound("data/rounds/0002", twice)
+    earlier = label("1+1=", "3", verdict=False).model_copy(update={"response": "of an earlier round", "annotator": "human:ada"})
+    found = list(join(made.queries, made.responses, made.critiques, [label("1+1=", "3", verdict=True), earlier]))
+    assert [(row.score, row.source) for row in found] == [(0.0, "human:ada"), (0.0, "human:ada"), (0.95, "critic:generative")]
+
+
 def test_consistency_is_the_judge_where_it_is_alone(workspace: Path) -> None:
     made = ToyRound("data/rounds/0001", ROWS)
     alone = Artifact.write("alone.parquet", Critique, [row for row in made.critiques.records(Critique) if row.critic == "consistency"])

@@ -5,9 +5,10 @@ from typing import Literal
 import pytest
 
 from superalign.evaluation import EvaluationConfig, PromotionConfig
-from superalign.evaluation.gates import decide, promoted
+from superalign.evaluation.gates import decide, promoted, replaced, upheld
 from superalign.evaluation.summary import summarise
-from superalign.records import Outcome, Verdict
+from superalign.records import Label, Outcome, Verdict
+from tests.toy import label
 
 Moment = Literal["before", "after"]
 MOMENTS: tuple[Moment, ...] = ("before", "after")
@@ -141,3 +142,87 @@ def test_newly_solved_and_newly_broken_are_counted_by_problem() -> None:
     part = summarise(rows, CONFIG).parts["gate"]
     assert part.solved and part.solved.mean == 0.5
     assert part.broken and part.broken.mean == 0.25
+
+
+def exam(scores: dict[Moment, tuple[float | None, float | None]], found: dict[Moment, bool], answers: int = 40) -> Iterator[Outcome]:
+    """The critic's own test, half right and half wrong: the scores that critics give to either half, and whether they find the step."""
+    for number in range(answers):
+        right = number % 2 == 0
+        for moment in MOMENTS:
+            said = {"score": scores[moment][0 if right else 1], "found": None if right else found[moment]}
+            yield outcome("critic", moment, number, right, policy=f"critic {moment}", samples=1, correct=int(right), greedy=None, **said)
+
+
+def retrained(
+    before: tuple[float | None, float | None], after: tuple[float | None, float | None], *, found: tuple[bool, bool] = (True, True)
+) -> dict[str, Verdict]:
+    rows = [*healthy(), *exam({"before": before, "after": after}, {"before": found[0], "after": found[1]})]
+    return {name: verdict for name, verdict in verdicts(rows).items() if name.startswith("critic ")}
+
+
+def test_a_critic_as_good_as_the_old_one_replaces_it() -> None:
+    said = retrained((0.8, 0.2), (0.7, 0.3))
+    assert list(said) == ["critic accuracy", "critic AUC", "critic false alarms", "critic finds"]
+    assert replaced(said.values())
+
+
+@pytest.mark.parametrize(
+    ("after", "found", "gates"),
+    [
+        ((0.8, 0.6), True, ["critic accuracy"]),
+        ((0.4, 0.3), True, ["critic accuracy", "critic false alarms"]),
+        ((0.8, 0.2), False, ["critic finds"]),
+        ((None, None), True, ["critic accuracy", "critic AUC"]),
+        ((None, 0.2), True, ["critic accuracy"]),
+        ((0.8, None), True, ["critic accuracy"]),
+    ],
+)
+def test_a_worse_critic_does_not_replace_the_old_one_and_keeps_no_learner_from_its_promotion(
+    after: tuple[float | None, float | None], found: bool, gates: list[str]
+) -> None:
+    said = retrained((0.8, 0.2), after, found=(True, found))
+    assert [name for name, verdict in said.items() if not verdict.passed] == gates
+    assert not replaced(said.values())
+    assert promoted([*verdicts(healthy()).values(), *said.values()])
+
+
+def test_the_first_training_of_a_critic_without_a_verdict_is_a_gain() -> None:
+    assert replaced(retrained((None, None), (0.9, 0.1), found=(False, False)).values())
+    assert not replaced(retrained((None, None), (0.4, 0.6), found=(False, False)).values())
+
+
+def test_a_critic_that_said_nothing_gave_no_false_alarms_to_be_held_against_the_next() -> None:
+    rows = list(exam({"before": (None, None), "after": (0.9, 0.1)}, {"before": False, "after": True}, 60))
+    rows = [row.model_copy(update={"score": 0.3}) if row.moment == "after" and int(row.query[6:]) % 10 == 0 else row for row in rows]
+    said = verdicts([*healthy(), *rows])
+    assert "critic false alarms" not in said
+    assert replaced(said.values())
+
+
+def test_a_critic_that_nothing_measured_does_not_replace_the_old_one() -> None:
+    assert not replaced(verdicts(healthy()).values())
+    few = verdicts([*healthy(), *exam(dict.fromkeys(MOMENTS, (0.8, 0.2)), dict.fromkeys(MOMENTS, True), 8)])
+    assert (few["critic accuracy"].value, few["critic accuracy"].passed) == (None, False)
+    assert not replaced(few.values())
+
+
+def test_a_critic_that_was_not_trained_has_no_gates() -> None:
+    rows = [row.model_copy(update={"policy": "one"}) for row in exam(dict.fromkeys(MOMENTS, (0.8, 0.2)), dict.fromkeys(MOMENTS, True))]
+    assert list(verdicts([*healthy(), *rows])) == list(verdicts(healthy()))
+
+
+def test_what_a_critic_is_not_tested_on_is_no_gate() -> None:
+    rows = [row for row in exam(dict.fromkeys(MOMENTS, (0.8, 0.2)), dict.fromkeys(MOMENTS, True)) if row.correct]
+    assert [name for name in verdicts([*healthy(), *rows]) if name.startswith("critic ")] == ["critic accuracy", "critic false alarms"]
+
+
+@pytest.mark.parametrize(("right", "wrong", "passed"), [(16, 0, True), (12, 4, True), (10, 6, False), (2, 0, False)])
+def test_people_who_uphold_too_little_of_what_is_kept_are_heard(right: int, wrong: int, passed: bool) -> None:
+    asked = [label(f"{index}+1=", "2", index < right) for index in range(right + wrong)]
+    others: list[Label] = [label("9+9=", "1", False, reason="uncertain"), label("8+8=", "1", None)]
+    (verdict,) = upheld([*asked, *others])
+    assert (verdict.name, verdict.severity, verdict.passed, verdict.value) == ("upheld", "warning", passed, right / (right + wrong))
+
+
+def test_where_nobody_was_asked_nobody_decides() -> None:
+    assert upheld([label("9+9=", "1", False, reason="uncertain"), label("8+8=", "1", None)]) == []

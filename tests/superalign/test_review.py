@@ -8,14 +8,16 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from superalign.errors import ArtifactError, DataError
+from superalign.oversight.answers import Answer, person
 from superalign.oversight.exchange import export, load
-from superalign.oversight.review import Answer, Review, person, reviews
+from superalign.oversight.review import Review, reviews
 from superalign.records import Label
 from tests.toy import label
 
@@ -58,7 +60,7 @@ def test_a_second_answer_is_refused_unless_it_is_the_same_or_a_revision_and_the_
         review.answer(person("bob", IDS[0], verdict=False))
     assert review.answer(person("bob", IDS[0], verdict=False), revise=True)
     assert [(row.annotator, row.verdict) for row in review.history()] == [("human:ada", True), ("human:bob", False)]
-    assert review.answers()[IDS[0]].annotator == "human:bob"
+    assert [row.annotator for row in review.answers()[IDS[0]].answers] == ["human:bob"]
 
 
 def test_an_answer_that_makes_no_sense_is_refused(review: Review) -> None:
@@ -103,14 +105,13 @@ def test_a_broken_line_among_the_answers_is_named(review: Review) -> None:
 def test_people_who_answer_at_once_lose_nothing_and_only_one_of_two_contradicting_answers_stands(
     review: Review, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Review.answers
+    read = Review.history
 
-    def slowly(self: Review) -> dict[str, Answer]:
-        found = read(self)
+    def slowly(self: Review) -> Iterator[Answer]:
+        yield from read(self)
         time.sleep(0.002)
-        return found
 
-    monkeypatch.setattr(Review, "answers", slowly)
+    monkeypatch.setattr(Review, "history", slowly)
 
     def give(name: str, index: int) -> bool:
         try:
@@ -179,7 +180,7 @@ def test_an_exported_queue_can_be_filled_in_and_imported(review: Review, name: s
     found = load(review, Path(name), "bob")
     assert (found.added, found.problems) == (2, ())
     answers = review.answers()
-    assert [answers[name].says() for name in IDS[:2]] == [(True, None, None), (False, 2, "x")]
+    assert [answers[name].answers[0].says() for name in IDS[:2]] == [(True, None, None), (False, 2, "x")]
     assert load(review, Path(name), "bob").known == 2
 
 

@@ -97,7 +97,7 @@ def name(value: Any) -> str | None:
         return text(value) if value.strip() else None
     if value is None or isinstance(value, bool):
         return None if value is None else str(value).lower()
-    if isinstance(value, int | float) and isfinite(value):
+    if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return str(int(value)) if value == int(value) else repr(value)
     raise ValueError(f"is {value if isinstance(value, float) else kind(value)}, not a name or a number")
 
@@ -113,9 +113,16 @@ def number(value: Any) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     fits = NUMBER.fullmatch(value) if isinstance(value, str) else isinstance(value, int | float) and not isinstance(value, bool)
-    if not fits or not isfinite(float(value)):
+    if not fits or not isfinite(read := _float(value)):
         raise ValueError(f"is {repr(value)[:40] if isinstance(value, str | float) else kind(value)}, not a finite number")
-    return float(value)
+    return read
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("is an integer too large to compute with") from error
 
 
 def flag(value: Any, words: Mapping[object, bool] = FLAGS) -> bool | None:

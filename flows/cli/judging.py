@@ -1,0 +1,157 @@
+"""`superalign agreement` and `superalign calibrate`: judges beside people."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from flows.cli import screen
+from superalign.errors import ConfigError
+
+if TYPE_CHECKING:
+    from superalign.oversight.judges.agreement import JudgeAgreement
+    from superalign.oversight.judges.calibration import CalibrationError
+    from superalign.oversight.judges.winrate import WinRate
+
+SHOWN = 8
+"""Problems a person is shown; --json has all."""
+
+
+def agreement(options: argparse.Namespace) -> int:
+    """Says how far the judges of a file agree with people."""
+    from superalign.oversight.judges.agreement import agreement as measured
+    from superalign.oversight.judges.rows import read
+    from superalign.oversight.judges.winrate import win_rates
+
+    data = read(_file(options), shown=options.shown)
+    found, rates = measured(data), {} if options.wins is None else win_rates(data, options.wins)
+    if options.json:
+        more = {"win_rates": {name: rate.model_dump(mode="json") for name, rate in rates.items()}} if rates else {}
+        screen.emit(found.model_dump(mode="json") | more)
+        return 0
+    columns = ("judge", "n", "accuracy", "kappa", "same in both orders", "ece", "unparsed", "order 0, order 1")
+    rows = [
+        (
+            name,
+            one.n,
+            _within(one.accuracy, one.accuracy_interval),
+            _within(one.kappa, one.kappa_interval),
+            _within(one.position_consistency, one.position_consistency_interval),
+            one.ece,
+            one.unparsed,
+            ", ".join("-" if (value := one.accuracy_by_order.get(order)) is None else f"{value:.3f}" for order in (0, 1)),
+        )
+        for name, one in found.judges.items()
+    ]
+    screen.say(f"{found.items} items, labels {', '.join(found.classes)}")
+    screen.table(columns, rows)
+    if options.bins:
+        _bins(found.judges)
+    if rates:
+        _wins(options.wins, rates)
+    if found.kappas:
+        screen.table(("annotators", "kappa"), found.kappas.items())
+    if found.without_majority:
+        screen.say(f"{found.without_majority} items have no majority of labels and are left out")
+    for note in found.notes:
+        screen.say(f"note: {note}")
+    _report(found.bad_rows, found.problems)
+    return 0
+
+
+def calibrate(options: argparse.Namespace) -> int:
+    """Says when the judges of a file may be trusted."""
+    from superalign.oversight.judges.rows import read
+    from superalign.oversight.judges.selective import calibrate as calibrated
+
+    cascade = [name.strip() for name in options.cascade.split(",")] if options.cascade is not None else None
+    data = read(_file(options), shown=options.shown)
+    found = calibrated(data, options.risk, options.confidence, minimum=options.minimum, cascade=cascade)
+    if options.json:
+        screen.emit(found.model_dump(mode="json"))
+        return 0
+    columns = ("judge", "n", "trusted from", "coverage", "accuracy there", "error at most", "thresholds tested")
+    rows = [
+        (name, one.n, None if one.threshold is None else f"{one.threshold:.6g}", one.coverage, one.accuracy, one.bound, one.n_tested)
+        for name, one in found.judges.items()
+    ]
+    title = f"at most {found.risk:g} of the verdicts that stand disagree with people, in {found.confidence:g} of calibrations"
+    screen.table(columns, rows, title)
+    if found.calibration:
+        _calibration(found.calibration)
+    for name, one in found.judges.items():
+        if one.reason:
+            screen.say(f"{name} is trusted with nothing, ask a human: {one.reason}")
+        if one.unused:
+            screen.say(f"{name}: {one.unused} items lack a verdict or a confidence and always go on to a human or the next judge")
+    if found.coverage is not None:
+        screen.say(f"together they judge {found.coverage:.3f} of the items; the others are for people")
+    if found.votes:
+        screen.say(f"confidence is the share of votes, as there is none in the file: {', '.join(found.votes)}")
+    if found.without_majority:
+        screen.say(f"{found.without_majority} items have no majority of labels and are left out")
+    _report(found.bad_rows, found.problems)
+    return 0
+
+
+def _bins(judges: Mapping[str, JudgeAgreement]) -> None:
+    rows = [(name, f"{each.low:.1f} to {each.high:.1f}", *astuple(each)[2:]) for name, one in judges.items() for each in one.reliability]
+    screen.say("how often verdicts of like confidence are right")
+    screen.table(("judge", "confidence", "n", "its mean", "accuracy"), rows)
+
+
+def _wins(label: str, rates: Mapping[str, WinRate]) -> None:
+    rows = [
+        (
+            name,
+            one.judged,
+            one.observed,
+            _within(one.mean, one.interval),
+            one.mode,
+            one.labelled,
+            _within(one.alone, one.alone_interval),
+            one.sensitivity,
+            one.specificity,
+        )
+        for name, one in rates.items()
+    ]
+    screen.say(f"how often {label} wins")
+    columns = ("judge", "judged", "it says", "corrected", "likeliest", "labelled", "labels alone", "sees a win", "sees none")
+    screen.table(columns, rows)
+    for name, one in rates.items():
+        if one.reason:
+            screen.say(f"{name} gives no win rate: {one.reason}")
+
+
+def _calibration(errors: Mapping[str, CalibrationError | None]) -> None:
+    rows = [(name, *([None] * 4 if one is None else (one.n, one.raw, one.temperature, one.isotonic))) for name, one in errors.items()]
+    screen.say("calibration error of the confidence: as it is, and calibrated on one half of the items and measured on the other")
+    screen.table(("judge", "n", "as it is", "by temperature", "isotonic"), rows)
+
+
+def _file(options: argparse.Namespace) -> str:
+    """The file a person named, or that of the workspace's own rounds."""
+    if options.rounds == (options.file is not None):
+        raise ConfigError("the verdicts are a file's or this workspace's: name a file, or say --rounds, and not both")
+    if not options.rounds:
+        return str(options.file)
+    from flows import judgments
+
+    return judgments.write()
+
+
+def _within(value: float | None, interval: Sequence[float] | None) -> str | None:
+    if value is None:
+        return None
+    return f"{value:.3f}" if interval is None else f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _report(bad_rows: int, problems: Sequence[str]) -> None:
+    if bad_rows:
+        screen.say(f"{bad_rows} rows were not taken, or only in part")
+    for problem in problems[:SHOWN]:
+        screen.say(problem)
+    if len(problems) > SHOWN:
+        screen.say(f"... and {len(problems) - SHOWN} more; --json has them all")

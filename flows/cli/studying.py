@@ -1,0 +1,58 @@
+"""`superalign critics` and `superalign study`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from flows.cli import screen
+from superalign.errors import DataError
+
+COLUMNS = ("critic", "type", "rounds", "AUC", "accuracy", "precision", "ECE", "step found", "false alarms", "talked over")
+MORE = ("people", "upheld", "s/critique", "learner")
+
+
+def critics(options: argparse.Namespace) -> int:
+    """Lists every version of the critic."""
+    from flows import critics as versions
+
+    found = versions.critics()
+    if options.json:
+        screen.emit({"critics": [one.model_dump(mode="json") for one in found]})
+        return 0
+    if not found:
+        screen.say("no critic yet; `superalign bootstrap` makes the first")
+        return 0
+    screen.table((*COLUMNS, *MORE), [versions.row(one) for one in found])
+    screen.say("people: share of their labels it agrees with; upheld: share of the random checks on what it would keep that people upheld")
+    screen.say("learner: mean change of held-out accuracy in the rounds it judged")
+    return 0
+
+
+def study(options: argparse.Namespace) -> int:
+    """Runs a study, or completes it."""
+    from superalign.config import override
+    from superalign.studies import FOLDER, STUDIES
+
+    kind = STUDIES[options.what]
+    config = override(kind.quick() if options.quick else kind(), options.settings)
+    out = options.out or f"{FOLDER}/pages"
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"--out {out} cannot be written ({error.strerror}); name another folder") from error
+    from flows import environment
+
+    environment.prepare()
+    screen.follow()
+    from flows.environment import translated
+    from flows.studies.study import run_study
+
+    with translated():
+        points = run_study(config, out)
+    page = f"{out}/{config.name}.md"
+    if options.json:
+        screen.emit({"study": config.name, "page": page, "points": [point.model_dump(mode="json") for point in points]})
+    else:
+        screen.say(page)
+    return 0

@@ -1,0 +1,1 @@
+"""Judges beside people: how far their verdicts agree, and when a verdict may stand without a person."""
