@@ -1,0 +1,1 @@
+"""Studies: grids of small loops that measure the paper's open questions."""

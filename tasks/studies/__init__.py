@@ -1,0 +1,1 @@
+"""Studies: the stages and ledger writes that only a study has."""
