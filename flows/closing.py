@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, NoReturn
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -11,9 +12,10 @@ from flows.progress import Progress
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.errors import GateError
+from superalign.evaluation.gates import of_critic, replaced, upheld
 from superalign.journal import Change
 from superalign.policy import Policy
-from superalign.records import Verdict
+from superalign.records import Label, Verdict
 from tasks import measure, register, track, version
 from tasks.register import Provenance, Registered
 from tasks.report import report
@@ -30,19 +32,22 @@ close_run = ledger(track.close_round, "close run")
 
 
 def finish(progress: Progress, outcomes: Artifact, gates: Artifact) -> None:
-    """Registers what was made, versions the data, and moves the champion if every gate lets it."""
-    verdicts, promoted = measure.verdicts(gates)
+    """Registers what was made, versions the data, and moves the champions, learner and critic, each if its own gates let it."""
+    decided, promoted = measure.verdicts(gates)
+    verdicts = (*decided, *upheld(progress.record.artifacts["oversee"].records(Label)))
     found = measure.summary(outcomes, progress.config.evaluation, progress.rng_seed)
     checks = tuple(verdict for verdict in progress.record.gates if verdict not in verdicts)
     progress.note(gates=(*checks, *verdicts), benchmark=measure.benchmark(found), data=snapshot())
-    learner, critic = _register_both(progress)
-    if promoted:
-        move_champion(learner, critic)
     before = progress.record
+    trained = before.policies["critic_after"].md5 != before.policies["critic"].md5
+    better = trained and replaced(verdicts)
+    learner, critic = _register_both(progress, better)
+    if champions := [*([learner] if promoted else []), *([critic] if better else [])]:
+        move_champion(*champions)
     progress.note(
         learner=Change(before=before.learner.before, after=learner.name, promoted=promoted),
-        critic=Change(before=before.critic.before, after=critic.name, promoted=promoted and critic.name != before.critic.before),
-        reason=None if promoted else f"the champion stays {before.learner.before}: {failures(verdicts)}",
+        critic=Change(before=before.critic.before, after=critic.name, promoted=better),
+        reason=_stayed(progress, verdicts, learner if promoted else None, stays=trained and not better),
     )
     log_metrics(progress.mlflow_run, measure.metrics(found), before.round, model=f"models:/{learner.name}", dataset=outcomes)
     _close(progress, "finished")
@@ -61,7 +66,21 @@ def stop(progress: Progress, validated: Validated) -> NoReturn:
 
 def failures(verdicts: tuple[Verdict, ...]) -> str:
     """The critical checks that failed, in words."""
-    failed = [verdict for verdict in verdicts if not verdict.passed and verdict.severity == "critical"]
+    return _failed(verdict for verdict in verdicts if verdict.severity == "critical")
+
+
+def _stayed(progress: Progress, verdicts: tuple[Verdict, ...], champion: Registered | None, *, stays: bool) -> str | None:
+    """Why the old learner, unless there is another ``champion``, or the old critic ``stays``; None where neither does."""
+    record = progress.record
+    if champion is not None and not stays:
+        return None
+    said = f"{champion.name} is champion" if champion else f"the champion stays {record.learner.before}: {failures(verdicts)}"
+    why = _failed(of_critic(verdicts)) or "nothing measured the one that was trained"
+    return f"{said}; the critic stays {record.critic.before}: {why}" if stays else said
+
+
+def _failed(verdicts: Iterable[Verdict]) -> str:
+    failed = (verdict for verdict in verdicts if not verdict.passed)
     return "; ".join(f"{verdict.name} is {_number(verdict.value)}, limit {_number(verdict.limit)}" for verdict in failed)
 
 
@@ -82,8 +101,11 @@ def _close(progress: Progress, status: Literal["finished", "stopped"]) -> None:
     progress.note(status=status, ended=journal.now())
 
 
-def _register_both(progress: Progress) -> tuple[Registered, Registered]:
-    """The candidate learner and critic as versions with their lineage; a critic that was not trained stays the version it is."""
+def _register_both(progress: Progress, better: bool) -> tuple[Registered, Registered]:
+    """The candidate learner and critic as versions with their lineage; a critic that was not trained stays the version it is.
+
+    To the learner belongs the critic that judges from now on: the new one only if it is ``better``.
+    """
     record, after = progress.record, progress.record.policies
     common = {
         "round": record.round,
@@ -93,11 +115,11 @@ def _register_both(progress: Progress) -> tuple[Registered, Registered]:
         "git": register.commit(),
         "flow": str(flow_run.id),
     }
-    critic = register.version(*register.parse(record.critic.before))
-    if after["critic_after"].md5 != critic.policy.md5:
-        critic = _register(progress.mlflow_run, after["critic_after"], {**common, "parent": critic.version})
-    parent = register.parse(record.learner.before)[1]
-    return _register(progress.mlflow_run, after["learner_after"], {**common, "parent": parent, "critic": critic.version}), critic
+    old = critic = register.version(*register.parse(record.critic.before))
+    if after["critic_after"].md5 != old.policy.md5:
+        critic = _register(progress.mlflow_run, after["critic_after"], {**common, "parent": old.version})
+    own = {"parent": register.parse(record.learner.before)[1], "critic": critic.version if better else old.version}
+    return _register(progress.mlflow_run, after["learner_after"], {**common, **own}), critic
 
 
 def _register(run: str, policy: Policy, provenance: dict[str, Any]) -> Registered:

@@ -63,11 +63,20 @@ def _few_arenas() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
-def prepare() -> None:
-    """`quiet`, and Prefect pointed at the server of `superalign up`, or at one of our own. LedgerError if it does not answer."""
+def prepare(form: bool = False) -> None:
+    """`quiet`, and Prefect pointed at the server of `superalign up`, or at one of our own.
+
+    Raises:
+        LedgerError: The server does not answer, or there is none with a UI and a ``form`` is to be shown.
+    """
     quiet()
     if "PREFECT_API_URL" not in os.environ:
-        os.environ["PREFECT_API_URL"] = servers.api() or servers.private()
+        url = servers.api()
+        if form and url is None:
+            raise LedgerError(
+                "oversight.human=form needs Prefect's server, which shows the form: `superalign up`, then the same command again"
+            )
+        os.environ["PREFECT_API_URL"] = url or servers.private()
     servers.check("Prefect", os.environ["PREFECT_API_URL"])
 
 

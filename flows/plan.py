@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from superalign import journal
+from superalign.critics.judge import JudgeConfig
 from superalign.digest import package_digest
 from superalign.engines import ReplayConfig
 from superalign.engines.replay import peek
@@ -30,6 +31,8 @@ def plan(config: CampaignConfig) -> Campaign:
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
     if isinstance(config.round.engine, ReplayConfig):
         peek(config.round.engine.path)
+    if isinstance(critic := config.round.critic, JudgeConfig) and critic.dimensions:
+        critic.fit(config.round.domain.build())
     if not rounds or rounds[0].open:
         config.round.bases  # noqa: B018 - refuses where a model is to be named
         _trainable(config.round, begun=False)

@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.closing import finish, stop
 from flows.progress import BESIDE, Progress, record_of
+from flows.waiting import hear
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from tasks import measure
@@ -60,8 +61,8 @@ def make_data(progress: Progress) -> Validated:
     )
     asked = {"queries": queries, "responses": responses, "domain": domain}
     critiques = progress.run(critique, critic=config.critic, engine=config.critic_engine, policy=critic, rng_seed=seed, **asked)
-    if config.oversight.human == "review":
-        progress.wait("people have questions to answer: see `superalign review list`")
+    if config.oversight.human != "simulated" and "oversee" not in progress.record.artifacts:
+        hear(progress, critiques=critiques, rng_seed=seed, **asked)
     labels = progress.run(oversee, oversight=config.audited, critiques=critiques, rng_seed=seed, **asked)
     progress.note(status="running", reason=None, human_labels=measure.human_labels(labels))
     added = (progress.added("demonstrations"), progress.added("preferences"))
@@ -92,7 +93,10 @@ def make_candidate(progress: Progress, validated: Validated) -> Learned:
         learn,
         learner=config.learner,
         critic_learner=config.critic_learner,
+        kind=config.lessons,
         num_lessons=config.num_lessons,
+        judge=config.critic,
+        engine=config.critic_engine,
         domain=config.domain,
         policy=_start(policies, "learner", config.learner.start),
         critic=_start(policies, "critic", config.critic_learner.start if config.critic_learner else "champion"),

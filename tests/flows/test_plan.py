@@ -10,6 +10,7 @@ import pytest
 from flows.plan import discard, left, plan, settled
 from superalign import journal
 from superalign.artifacts import Artifact
+from superalign.critics.judge import JudgeConfig
 from superalign.digest import package_digest
 from superalign.domains import ArithmeticConfig, Gsm8kConfig
 from superalign.errors import ArtifactError, ConfigError, DataError
@@ -172,3 +173,10 @@ def test_a_champion_with_another_adapter_is_refused_before_a_round_begins(worksp
     with pytest.raises(ConfigError, match=r"learner\.lora\.rank=16, but the policy's adapter has 4"):
         plan(wanted("champion", 16))
     assert plan(wanted("champion", 4)).first == plan(wanted("base", 16)).first == 1
+
+
+def test_a_dimension_that_the_domain_has_not_is_refused_before_a_round_begins(workspace: Path) -> None:
+    critic = JudgeConfig(mode="dimensions", dimensions={"corectness": 1.0}, model="blank")
+    config = RoundConfig(critic=critic, critic_learner=None, learner=SftConfig(model="blank"))
+    with pytest.raises(ConfigError, match=r"critic\.dimensions: the domain arithmetic has no 'corectness'; did you mean correctness\?"):
+        plan(CampaignConfig(round=config))

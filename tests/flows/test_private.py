@@ -15,7 +15,7 @@ import pytest
 from flows import servers
 from tests.flows.conftest import BOOTSTRAP
 
-ROOT = str(Path(servers.__file__).parents[1])
+ROOT = str(Path(servers.__file__).parents[2])
 SCRIPT = """
 import signal, sys
 from flows import environment, servers
@@ -60,7 +60,7 @@ def test_a_commands_own_server_ends_with_it_however_it_ends(how: str, workspace:
 
 
 def test_a_server_whose_command_is_gone_before_it_begins_does_not_begin(workspace: Path) -> None:
-    asked = [sys.executable, "-m", "flows.private", "0", "0"]
+    asked = [sys.executable, "-m", "flows.servers.private", "0", "0"]
     assert subprocess.run(asked, env={**os.environ, "PYTHONPATH": ROOT}, timeout=60).returncode == 0
 
 
@@ -82,7 +82,7 @@ def test_a_signal_to_the_whole_group_ends_a_command_soon_and_in_one_line(
     )
     with process:
         until(Path("data/seed/queries.parquet").is_file)  # a flow runs
-        (server,) = (child for child in children(process.pid) if b"flows.private" in Path(f"/proc/{child}/cmdline").read_bytes())
+        (server,) = (child for child in children(process.pid) if b"flows.servers.private" in Path(f"/proc/{child}/cmdline").read_bytes())
         os.killpg(process.pid, number)
         said = process.communicate(timeout=60)[1]
     assert (process.returncode, said) == (code, "interrupted; the same command resumes\n")

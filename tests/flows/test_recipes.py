@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from superalign.artifacts import Artifact, md5_of
-from superalign.critics.training import lessons
+from superalign.critics.lessons import lessons
 from superalign.domains import Gsm8kConfig
 from superalign.learners import SftConfig
 from superalign.models import blank
@@ -42,6 +42,12 @@ SMALL = [
 ]
 DATA_OF = {
     "gsm8k-dpo": ["domain.path=gsm8k"],
+    "debate": ["domain.path=gsm8k"],
+    "cross-examine": ["domain.path=gsm8k"],
+    "generative-verifier": ["domain.path=gsm8k", "critic.votes=2", "num_lessons=16", "critic_learner.batch_size=8"],
+    "constitution": ["domain.path=xstest"],
+    "decompose": ["domain.path=gsm8k"],
+    "critic-gpt": ["domain.path=gsm8k", "critic.num_samples=2", "num_lessons=16", "critic_learner.batch_size=8"],
     "code-sft": ["domain.path=mbpp", "domain.held_out=train"],
     "instructions-dpo": ["domain.path=ifeval"],
     "safety": ["domain.path=xstest", "engine.type=transformers"],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,12 @@ from superalign.artifacts import Artifact
 from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
 from superalign.oversight import OversightConfig
-from superalign.oversight.review import Review, person
+from superalign.oversight.answers import person
+from superalign.oversight.review import Review
 from superalign.records import Example, Label, Query
 from tasks.attack import attack
 from tasks.curate import curate
-from tasks.oversee import oversee
+from tasks.oversee import ask, oversee
 from tasks.stage import Past
 from tests.toy import ToyConfig, ToyRound, ToyTask, demonstration, judged, label, query
 
@@ -78,9 +77,12 @@ def test_an_attack_looks_at_what_the_critic_said_of_earlier_rounds(seeds: Artifa
 
 
 def overseen(made: ToyRound, **given: Any) -> list[Label]:
+    return list(oversee.fn(**looked_at(made, **given)).records(Label))
+
+
+def looked_at(made: ToyRound, **given: Any) -> dict[str, Any]:
     arguments = {"oversight": OversightConfig(), "domain": ToyConfig(), "rng_seed": 0, "folder": ROUND}
-    artifact = oversee.fn(**{**arguments, "queries": made.queries, "responses": made.responses, "critiques": made.critiques, **given})
-    return list(artifact.records(Label))
+    return {**arguments, "queries": made.queries, "responses": made.responses, "critiques": made.critiques, **given}
 
 
 def test_the_simulated_human_answers_one_percent_and_says_who_it_is(made: ToyRound) -> None:
@@ -91,26 +93,24 @@ def test_the_simulated_human_answers_one_percent_and_says_who_it_is(made: ToyRou
     assert overseen(made) == labels
 
 
-def test_people_are_asked_without_the_truth_and_the_round_goes_on_without_them_when_time_is_over(made: ToyRound) -> None:
-    labels = overseen(made, domain=Sealed(), oversight=OversightConfig(human="review", timeout=0))
-    assert [row.verdict for row in labels] == [None] * 8
-    assert [row.id for row in Review(Path(".superalign/review/0001")).open_questions()] == [row.response for row in labels]
+def test_people_are_asked_without_the_truth_and_what_nobody_answered_has_no_verdict(made: ToyRound) -> None:
+    given = {"domain": Sealed(), "oversight": OversightConfig(human="review")}
+    asked = ask(**looked_at(made, **given))
+    labels = overseen(made, **given)
+    assert [(row.response, row.verdict) for row in labels] == [(name, None) for name in asked]
+    assert [row.id for row in Review(Path(".superalign/review/0001")).open_questions()] == asked
+    assert len(asked) == 8
 
 
-def test_the_round_goes_on_as_soon_as_people_have_answered(made: ToyRound) -> None:
-    review = Review(Path(".superalign/review/0001"))
-
-    def answer_all() -> None:
-        while not review.queue.is_file():
-            time.sleep(0.01)
-        for question in review.questions():
-            review.answer(person("ada", question.id, verdict=False, step=0))
-
-    helper = threading.Thread(target=answer_all)
-    helper.start()
-    labels = overseen(made, domain=Sealed(), oversight=OversightConfig(human="review", timeout=60))
-    helper.join()
-    assert {(row.verdict, row.step, row.annotator) for row in labels} == {(False, 0, "human:ada")}
+def test_what_people_said_becomes_labels(made: ToyRound) -> None:
+    given = {"domain": Sealed(), "oversight": OversightConfig(human="review", annotators=2)}
+    asked, review = ask(**looked_at(made, **given)), Review(Path(".superalign/review/0001"))
+    for name in asked:
+        for who in ("ada", "bob"):
+            review.answer(person(who, name, verdict=False, step=0, seconds=1.5))
+    labels = overseen(made, **given)
+    assert {(row.verdict, row.step, row.annotator, row.seconds) for row in labels} == {(False, 0, "human:ada,bob", 3.0)}
+    assert {len(row.opinions) for row in labels} == {2}
 
 
 def curated(made: ToyRound, labels: Artifact, **given: Any) -> Artifact:

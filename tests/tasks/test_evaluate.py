@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
 
 from superalign.artifacts import Artifact
-from superalign.critics import GenerativeConfig
+from superalign.critics.generative import GenerativeConfig
+from superalign.critics.judge import JudgeConfig
 from superalign.domains import ChatConfig, Gsm8kConfig
 from superalign.engines import EchoConfig, Sampling
 from superalign.evaluation import EvaluationConfig
-from superalign.plugins import DomainConfig
+from superalign.evaluation.injection import talked_over
+from superalign.plugins import CriticConfig, DomainConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Outcome, Query, Record, Response
 from tasks.evaluate import evaluate
+from tasks.stage import judging
 
 SCRIPT = ((r"(?s)<answer>.*good.*</answer>", "Verdict: right"), ("<answer>", "Verdict: wrong"), ("7", "good #### 7"), ("", "bad"))
 ENGINE = EchoConfig(script=SCRIPT)
@@ -22,12 +28,12 @@ ENGINE = EchoConfig(script=SCRIPT)
 
 def policy(name: str) -> Policy:
     folder = Path(name)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "model.safetensors").write_text(name)
     return Policy.store("learner", folder)
 
 
-def outcomes(domain: DomainConfig) -> list[Outcome]:
+def outcomes(domain: DomainConfig, critic: CriticConfig | None = None, engine: EchoConfig = ENGINE) -> list[Outcome]:
     truth = domain.truth()
     benchmark = {part: Artifact.write(f"{part}.parquet", Query, truth.benchmark(part)) for part in ("gate", "benchmark")}
     kinds: dict[str, type[Record]] = {"queries": Query, "responses": Response, "critiques": Critique}
@@ -35,8 +41,8 @@ def outcomes(domain: DomainConfig) -> list[Outcome]:
     artifact = evaluate.fn(
         evaluation=EvaluationConfig(num_samples=2),
         sampling=Sampling(),
-        engine=ENGINE,
-        critic=GenerativeConfig(),
+        engine=engine,
+        critic=critic or GenerativeConfig(),
         domain=domain,
         benchmark=benchmark,
         before=policy("one"),
@@ -71,13 +77,52 @@ def test_where_nothing_verifies_the_base_critic_marks_and_no_critic_is_measured(
         assert row.correct == (row.samples if row.greedy else 0)
 
 
+@pytest.mark.parametrize("critic", [JudgeConfig(max_tokens=7), JudgeConfig(mode="pairs", max_tokens=7)])
+def test_where_nothing_verifies_a_judge_marks_by_itself_each_answer_alone(
+    critic: JudgeConfig, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = Mock(wraps=judging)
+    monkeypatch.setattr("tasks.evaluate.judging", built)
+    write(*({"prompt": f"tell me of {number}"} for number in range(60, 100)))
+    judge = (r"(?s)<answer>.*good.*</answer>.*Points", "Points: 4"), ("Points", "Points: 1")
+    found = outcomes(ChatConfig(path="asked.jsonl", seeds="asked", held_out="asked"), critic, EchoConfig(script=(*judge, *SCRIPT)))
+    prompts = asked()
+    assert {row.greedy for row in found} == {True, False}
+    assert all(row.greedy == ("7" in prompts[row.query]) for row in found)
+    ((marks, *_), _) = built.call_args
+    assert (marks.compares, marks.max_tokens) == (False, 7)
+
+
+def test_a_critic_is_tried_with_answers_that_talk_it_over(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(*({"question": f"what is {number} of {number % 9}?", "answer": f"#### {number % 9}"} for number in range(200)))
+    domain = Gsm8kConfig(path="asked.jsonl", seeds="asked", held_out="asked")
+    firm = outcomes(domain)
+    assert {(row.moment, row.talked_over) for row in firm if row.part == "canary"} == {("before", False), ("after", False)}
+    assert "talked over" not in caplog.text
+    for mode in ("points", "pairs"):
+        script = (
+            (r"(?s)<first>\n.{20,}</first>", "Better: first"),
+            ("<first>", "Better: second"),
+            (r"(?s)<answer>\n.{20,}</answer>", "Points: 5"),
+        )
+        engine = EchoConfig(script=(*script, ("<answer>", "Points: 1"), *SCRIPT))
+        rows = outcomes(domain, JudgeConfig.model_validate({"mode": mode}), engine)
+        share = talked_over(rows, "after")
+        assert share is not None
+        assert (share.mean, share.n) == (1, 30)
+        assert "can be talked over" in caplog.text
+        caplog.clear()
+        alone = {row.score for row in rows if row.part == "critic"}
+        assert alone == ({None} if mode == "pairs" else {0.2}), "one answer a problem has nothing to be compared with"
+
+
 def test_where_a_verifier_tells_it_marks_and_the_critics_are_held_against_it(workspace: Path) -> None:
     write(*({"question": f"what is {number} of {number % 9}?", "answer": f"#### {number % 9}"} for number in range(200)))
     found, prompts = outcomes(Gsm8kConfig(path="asked.jsonl", seeds="asked", held_out="asked")), asked()
     right = {name: "7" in prompt and prompt.endswith(" 7?") for name, prompt in prompts.items()}
     assert set(right.values()) == {True, False}
     for row in found:
-        if row.part != "critic":
+        if row.part in ("gate", "benchmark"):
             assert row.greedy == right[row.query]
     critics = [row for row in found if row.part == "critic"]
     assert {row.moment for row in critics} == {"before", "after"}

@@ -13,6 +13,7 @@ from superalign.artifacts import Artifact
 from superalign.journal import Change, Comparison, Measure, RoundRecord
 from superalign.records import Example, Outcome, Quarantined, Verdict, example_id
 from tasks.report import report
+from tasks.report.facts import gather
 from tasks.report.markup import quoted, tag
 from tests.toy import ToyRound, judged, label
 
@@ -39,6 +40,16 @@ def outcomes() -> list[Outcome]:
         for part in parts
         for moment, right in moments
         for number in range(10)
+    ] + critic_test()
+
+
+def critic_test() -> list[Outcome]:
+    """A critic that is right where it is sure, and gave no verdict once; after the round it was not tested again."""
+    common = {"policy": "critic", "moment": "before", "part": "critic", "category": "sum-1-plain", "greedy": None, "samples": 1}
+    said = [(0.92, 1), (0.96, 1), (0.12, 0), (0.58, 1), (0.52, 0), (None, 1)]
+    return [
+        Outcome.model_validate({**common, "query": f"critic {at}", "score": score, "correct": right})
+        for at, (score, right) in enumerate(said)
     ]
 
 
@@ -137,9 +148,19 @@ def test_plots_lie_beside_the_page_for_the_ledger() -> None:
         "accuracy_by_category.png",
         "attacks.png",
         "pass_at_k.png",
+        "reliability.png",
         "rounds.png",
     }
     assert folder == Path(".superalign/rounds/0001")
+
+
+def test_the_critics_reliability_is_that_of_its_own_test_and_drawn_where_there_was_one() -> None:
+    facts = gather(record())
+    assert {moment: [(one.n, round(one.confidence, 2), one.accuracy) for one in bins] for moment, bins in facts.reliability.items()} == {
+        "before": [(1, 0.12, 0.0), (2, 0.55, 0.5), (2, 0.94, 1.0)]
+    }
+    assert "Critic's reliability" in report(record()).read_text()
+    assert gather(record(evaluated=False)).reliability == {}
 
 
 def test_a_round_that_stopped_before_training_says_why() -> None:

@@ -169,7 +169,7 @@ def _command(name: str, port: int | None) -> list[str]:
         store = ["--backend-store-uri", "sqlite:///mlruns/mlflow.db", "--default-artifact-root", "mlruns/artifacts"]
         return ["mlflow", "server", *store, *where, "--workers", "1"]
     if name == "private":
-        return ["flows.private", str(os.getpid()), str(port)]
+        return ["flows.servers.private", str(os.getpid()), str(port)]
     return ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "superalign"]
 
 

@@ -1,4 +1,4 @@
-"""Private: Prefect's server of one command, `python -m flows.private PID PORT`. It ends when the process that asked for it has ended."""
+"""Private: Prefect's server of one command, `python -m flows.servers.private PID PORT`. It ends when who asked for it has ended."""
 
 from __future__ import annotations
 
