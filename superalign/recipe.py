@@ -100,6 +100,10 @@ class RoundConfig(Config):
                 f"critic.type={self.critic.type} is not taught by critic_learner.type={self.critic_learner.type}; "
                 f"set critic_learner.type={way}, or critic_learner=null"
             )
+        if self.critic.type == "cascade" and self.critic_learner is not None:
+            raise ConfigError(
+                "critic.type=cascade is not taught: its thresholds hold for the weights they were calibrated with; set critic_learner=null"
+            )
         if self.lessons != "composed" and self.critic_learner is None:
             raise ConfigError(f"lessons={self.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
         if self.lessons != "composed" and not isinstance(self.critic, ModelConfig):

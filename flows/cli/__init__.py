@@ -25,7 +25,7 @@ MENDING = (
 """Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
 
 
-PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model")
+PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model", "critic.thresholds")
 """Settings that may name a file or folder."""
 
 

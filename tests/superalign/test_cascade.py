@@ -249,3 +249,14 @@ def test_people_are_asked_first_about_what_nobody_is_sure_of_and_it_is_not_train
     assert best(silent) is None
     asked = select(iter(rows), OversightConfig(budget=2, share=0.01, audit=0), 200, random.Random(0), ("sum-1",))
     assert {row.prompt for row in asked} == unsure
+
+
+def test_a_cascade_is_not_taught_for_its_thresholds_hold_for_the_weights_they_were_found_with(tmp_path: Path) -> None:
+    settings = RoundConfig().model_dump(mode="json")
+    settings["critic"] = {
+        "type": "cascade",
+        "members": [{"type": "consistency"}, {"type": "generative"}],
+        "thresholds": calibration(tmp_path, "consistency", "generative"),
+    }
+    with pytest.raises(ConfigError, match="set critic_learner=null"):
+        RoundConfig.model_validate(settings).bases  # noqa: B018 - refuses
