@@ -3,6 +3,7 @@
     python benchmarks/critics.py faithful       # critics whose manner is known, over mistakes that a real model made
     python benchmarks/critics.py shipped        # the critic that comes with the package, on held-out problems
     python benchmarks/critics.py unseen         # the same on longer problems than its lessons had
+    python benchmarks/critics.py operations     # a critic without a lesson on subtraction, on subtraction; trains it first
     python benchmarks/critics.py adversarial    # lessons on errors the critic misses, beside as many of any errors
     python benchmarks/critics.py all
 
@@ -20,8 +21,8 @@ from pathlib import Path
 from benchmarks.collapses import data_folder
 from benchmarks.critique.exams import NUM_SAMPLES, Exam, Pair, best_of, gain, held_out, longer, natural, sit, tampered
 from benchmarks.critique.faithful import NUMBERS, SETS, faithful, mistakes, shown
-from benchmarks.critique.taught import rivals
-from benchmarks.critique.windows import Windowed
+from benchmarks.critique.taught import rivals, without
+from benchmarks.critique.ways import Undone, Whole
 from benchmarks.shared import circumstances, table
 from superalign.domains import ArithmeticConfig
 from superalign.evaluation.critic import auc
@@ -30,7 +31,7 @@ from superalign.policy import Policy
 from superalign.pretraining import THREADS, shipped
 
 FOUND, UNSEEN, ALARMS, ERROR, CLOSED = 0.90, 0.75, 0.05, 0.05, 0.5
-"""Marks: first wrong steps found, the same on lengths never learnt, false alarms, calibration error, share of the distance closed."""
+"""Marks: first wrong steps found, the same on what was never learnt, false alarms, calibration error, share of the distance closed."""
 DEV = 777
 """Random seed of problems to try things on and to fit calibrations on."""
 LONGER = range(8, 13)
@@ -89,14 +90,27 @@ def ours(asked: argparse.Namespace) -> list[str]:
 
 
 def unseen(asked: argparse.Namespace) -> list[str]:
-    """The shipped critic on more digits than any of its lessons had: the answers as they are, and in windows."""
+    """The shipped critic on more digits than any of its lessons had: the answers whole, and in pieces, as the domain cuts them."""
     _, critic = _shipped()
     domain = _domain(asked)
     pairs = tampered(longer(domain, LONGER, PER_CELL))
-    exams = {"whole": sit(domain, critic, pairs), "in windows": sit(domain, critic, pairs, Windowed)}
+    exams = {"whole": sit(domain, critic, pairs, Whole(domain)), "in pieces": sit(domain, critic, pairs)}
     print(table(("read", *NUMBERS), [(name, *shown(exam.faithfulness())) for name, exam in exams.items()]))
     _by_size(exams)
-    return _misses(f"{LONGER.start} to {LONGER.stop - 1} digits", exams["in windows"], UNSEEN)
+    return _misses(f"{LONGER.start} to {LONGER.stop - 1} digits", exams["in pieces"], UNSEEN)
+
+
+def operations(asked: argparse.Namespace) -> list[str]:
+    """A critic without a lesson on subtraction, on subtractions: as they are, and as the additions that they undo."""
+    learner, _ = _shipped()
+    domain, critic = _domain(asked), without("sub", learner)
+    made = _answers(domain, learner, kind="sub-")
+    ways = {"as they are": domain.build(), "as additions": Undone(domain)}
+    exams = {(source, way): sit(domain, critic, pairs, task) for source, pairs in made.items() for way, task in ways.items()}
+    print(table(("answers", "asked", *NUMBERS), [(*key, *shown(exam.faithfulness())) for key, exam in exams.items()]))
+    undone = {source: exams[source, "as additions"] for source in SOURCES}
+    _by_size(undone)
+    return [miss for source, exam in undone.items() for miss in _misses(f"subtraction, {source}", exam, UNSEEN)]
 
 
 def tampering(asked: argparse.Namespace) -> list[str]:
@@ -119,6 +133,7 @@ PARTS: Mapping[str, Callable[[argparse.Namespace], list[str]]] = {
     "faithful": measure,
     "shipped": ours,
     "unseen": unseen,
+    "operations": operations,
     "adversarial": tampering,
 }
 
@@ -134,8 +149,8 @@ def _domain(asked: argparse.Namespace) -> ArithmeticConfig:
     return ArithmeticConfig(rng_seed=DEV) if asked.dev else ArithmeticConfig()
 
 
-def _answers(domain: ArithmeticConfig, learner: Policy, num_samples: int = 1) -> dict[str, list[Pair]]:
-    asked = held_out(domain)
+def _answers(domain: ArithmeticConfig, learner: Policy, num_samples: int = 1, kind: str = "") -> dict[str, list[Pair]]:
+    asked = [query for query in held_out(domain) if query.category.startswith(kind)]
     return dict(zip(SOURCES, (natural(asked, learner, num_samples), tampered(asked)), strict=True))
 
 

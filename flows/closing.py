@@ -34,7 +34,7 @@ close_run = ledger(track.close_round, "close run")
 def finish(progress: Progress, outcomes: Artifact, gates: Artifact) -> None:
     """Registers what was made, versions the data, and moves the champions, learner and critic, each if its own gates let it."""
     decided, promoted = measure.verdicts(gates)
-    verdicts = (*decided, *upheld(progress.record.artifacts["oversee"].records(Label)))
+    verdicts = (*decided, *upheld(progress.record.artifacts["oversee"].records(Label), progress.config.promotion))
     found = measure.summary(outcomes, progress.config.evaluation, progress.rng_seed)
     checks = tuple(verdict for verdict in progress.record.gates if verdict not in verdicts)
     progress.note(gates=(*checks, *verdicts), benchmark=measure.benchmark(found), data=snapshot())

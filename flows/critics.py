@@ -72,21 +72,25 @@ def critics() -> list[Standing]:
     return [_standing(registered, rounds) for registered in register.versions("critic")]
 
 
-def row(one: Standing) -> tuple[object, ...]:
-    """A version as a line of a table."""
-    truth, people = one.truth, one.people
-    changes = list(one.learner.values())
+def on_truth(one: Standing) -> tuple[object, ...]:
+    """A version on its own test, as a line of a table."""
+    truth = one.truth
+    if truth is None:
+        return one.version, one.type, *[None] * 6
+    estimates = (truth.accuracy, truth.precision, truth.found, truth.false_alarms)
+    accuracy, precision, found, false_alarms = map(_mean, estimates)
+    return one.version, one.type, truth.auc, accuracy, precision, truth.ece, found, false_alarms
+
+
+def in_rounds(one: Standing) -> tuple[object, ...]:
+    """A version in the rounds it judged, as a line of a table."""
+    people, changes = one.people, list(one.learner.values())
     return (
         one.version,
-        one.type,
         ", ".join(map(str, one.judged)) or None,
-        truth.auc if truth else None,
-        *(_mean(getattr(truth, name, None)) for name in ("accuracy", "precision")),
-        truth.ece if truth else None,
-        *(_mean(getattr(truth, name, None)) for name in ("found", "false_alarms")),
-        _mean(one.talked_over),
         f"{people.accuracy:.3f} of {people.n}" if people else None,
         f"{people.upheld:.3f} of {people.audited}" if people and people.upheld is not None else None,
+        _mean(one.talked_over),
         f"{one.seconds:.2g}" if one.seconds is not None else None,
         f"{sum(changes) / len(changes):+.3f}" if changes else None,
     )

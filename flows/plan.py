@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 from superalign import journal
-from superalign.critics.judge import JudgeConfig
 from superalign.digest import package_digest
 from superalign.engines import ReplayConfig
 from superalign.engines.replay import peek
@@ -25,17 +24,15 @@ def plan(config: CampaignConfig) -> Campaign:
 
     Raises:
         DataError: The recording to be played back is none.
-        ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, no model is named, or
-            this machine cannot train as asked.
+        ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, no model is named, the critic
+            does not fit the domain, or this machine cannot train as asked.
     """
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
     if isinstance(config.round.engine, ReplayConfig):
         peek(config.round.engine.path)
-    if isinstance(critic := config.round.critic, JudgeConfig) and critic.dimensions:
-        critic.fit(config.round.domain.build())
     if not rounds or rounds[0].open:
         config.round.bases  # noqa: B018 - refuses where a model is to be named
-        _trainable(config.round, begun=False)
+        _possible(config.round, begun=False)
         return Campaign(first=1, rounds=config.rounds, config=wanted)
     _same_base(rounds[0], config.round)
     unfinished = next((record for record in rounds if record.open), None)
@@ -45,7 +42,7 @@ def plan(config: CampaignConfig) -> Campaign:
             f"round {unfinished.round} (recipe {unfinished.recipe}) is unfinished, and this is another recipe or other settings: "
             f"{difference(unfinished.config, wanted)}; finish it with the command that began it, or {GIVE_UP}"
         )
-    _trainable(config.round, begun=True)
+    _possible(config.round, begun=True)
     if config.number is not None:
         return _one(config.number, unfinished, wanted)
     if known is not None and same(known.config, wanted) and known.rounds == config.rounds:
@@ -127,8 +124,9 @@ def _same_base(base: RoundRecord, config: RoundConfig) -> None:
             )
 
 
-def _trainable(config: RoundConfig, *, begun: bool) -> None:
-    """ConfigError where learner or critic cannot be trained as asked: not on this machine, or not from the champion."""
+def _possible(config: RoundConfig, *, begun: bool) -> None:
+    """ConfigError where the critic does not fit the domain, or it or the learner cannot be trained as asked, here or from the champion."""
+    config.critic.fit(config.domain.build())
     both: tuple[tuple[Role, object], ...] = (("learner", config.learner), ("critic", config.critic_learner))
     for role, settings in both:
         if isinstance(settings, TrainingConfig):  # a third party's learner may have settings of its own

@@ -85,7 +85,7 @@ class Progress:
         """Outcomes of the last finished round, which hold the champion's, where they were measured as this round measures."""
         line = [record for record in journal.line(self.record.parent) if record.status == "finished" and "evaluate" in record.artifacts]
         now = self.record.config
-        alike = line and all(line[-1].config[key] == now[key] for key in ("evaluation", "evaluation_engine", "engine", "domain"))
+        alike = line and all(line[-1].config[key] == now[key] for key in ("evaluation", "evaluation_engine", "engine", "domain", "critic"))
         return line[-1].artifacts["evaluate"] if alike else None
 
     def added(self, kind: str) -> Artifact | None:

@@ -128,6 +128,8 @@ def judge(progress: Progress, learned: Learned) -> None:
         queries=artifacts["attack"],
         responses=artifacts["respond"],
         critiques=artifacts["critique"],
+        labels=artifacts["oversee"],
+        past=progress.past,
         rng_seed=progress.rng_seed,
     )
     gates = progress.run(promote, promotion=config.promotion, evaluation=config.evaluation, outcomes=outcomes, rng_seed=progress.rng_seed)

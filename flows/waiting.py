@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import count
+from typing import Any, cast
 from uuid import UUID
 
-from prefect import Task, pause_flow_run
-from prefect.client.orchestration import get_client
+from prefect import State, Task
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.input import RunInput
+from prefect.input.run_input import keyset_from_paused_state
 from prefect.runtime import flow_run
-from pydantic import Field
+from prefect.states import Paused
+from prefect.utilities.engine import propose_state_sync
 
 from flows.progress import Progress
 from superalign.artifacts import Artifact
+from superalign.errors import LedgerError
 from superalign.oversight.exchange import load_lines
 from superalign.oversight.review import REVIEWS, Question, Review
 from tasks.oversee import ask
@@ -33,17 +35,22 @@ LOOK = 10.0
 """Seconds between looks at MLflow."""
 SHOWN = 10
 """Most questions that the form shows at a time."""
+HOW = (
+    "Say who you are under *Annotator*. Under *Answers*, a box that its corner makes larger, write after an id `right`, `wrong`, or "
+    "`wrong`, the number of the first wrong step, from 0, and what it should be. Leave the other lines as they are."
+)
+"""What the form says of itself."""
 GRACE = 600
-"""Seconds after which Prefect itself gives a pause up, beyond the time the round waits: the round ends its pauses before that."""
+"""Seconds after which Prefect gives a pause up, beyond the time the round waits: the round ends its pauses before that."""
 
 
 class Form(RunInput):
     """What a person fills in."""
 
-    annotator: str = Field(default="", description="Who answers; empty where the answers are given elsewhere")
-    answers: list[str] = Field(
-        default=[], description="A line a question: ID right, ID wrong, or ID wrong STEP CORRECTION with the first wrong step, from 0"
-    )
+    annotator: str = ""
+    """Who answers; empty where the answers are given elsewhere."""
+    answers: str = ""
+    """A line a question, which begins with its id."""
 
 
 def hear(progress: Progress, *, queries: Artifact, responses: Artifact, critiques: Artifact, **given: Any) -> None:
@@ -53,25 +60,28 @@ def hear(progress: Progress, *, queries: Artifact, responses: Artifact, critique
     """
     record, oversight = progress.record, progress.config.oversight
     made = {"queries": queries, "responses": responses}
-    progress.wait("people have questions to answer: see `superalign review`")
+    form = ", or *Resume* its run in Prefect's UI" if oversight.human == "form" else ""
+    progress.wait(f"people have questions to answer: see `superalign review`{form}")
     asked = put_questions(oversight=progress.config.audited, folder=record.folder, critiques=critiques, **made, **given)
     blind = None if not oversight.assist else critiques
     progress.writes.append(show_questions.submit(progress.opened, record.round, asked, critiques=blind, **made))
     review = Review(REVIEWS / f"{record.round:04d}")
+    look = _from_mlflow(review)
     if oversight.human == "form":
-        _pause(review, oversight.timeout)
+        _ask_in_form(review, oversight.timeout, look)
     else:
-        review.wait(oversight.timeout, meanwhile=_from_mlflow(review))
+        review.wait(oversight.timeout, meanwhile=look)
+    look(0)
     progress.writes.append(show_questions.submit(progress.opened, record.round, asked, critiques=critiques, **made))
 
 
-def _from_mlflow(review: Review) -> Callable[[], None]:
-    """Reads, every now and then, what people said in MLflow's UI; what cannot be taken is said once."""
+def _from_mlflow(review: Review) -> Callable[..., None]:
+    """Reads what people said in MLflow's UI, unless it did within ``LOOK`` or the given seconds; what cannot be taken is said once."""
     said, looked = set[str](), float("-inf")
 
-    def look() -> None:
+    def look(seconds: float = LOOK) -> None:
         nonlocal looked
-        if time.monotonic() - looked < LOOK:
+        if time.monotonic() - looked < seconds:
             return
         for problem in pull(review).problems:
             if problem not in said:
@@ -82,41 +92,51 @@ def _from_mlflow(review: Review) -> Callable[[], None]:
     return look
 
 
-def _pause(review: Review, timeout: float) -> None:
-    """Pauses the flow run, again and again, until everything is answered, here or elsewhere, or the time is over."""
-    ended, left = threading.Event(), threading.Event()
-    with ThreadPoolExecutor(1) as beside:
-        watch = beside.submit(_watch, review, timeout, str(flow_run.id), ended, left)
-        given, problems = Form(), tuple[str, ...]()
-        try:
-            while not ended.is_set():
-                form = Form.with_initial_data(description=described(review.open_questions(), problems), annotator=given.annotator)
-                given = pause_flow_run(wait_for_input=form, timeout=int(timeout) + GRACE, poll_interval=2)
-                problems = load_lines(review, "\n".join(given.answers), given.annotator).problems
-        finally:
-            left.set()
-        watch.result()
+def _ask_in_form(review: Review, timeout: float, look: Callable[[], object]) -> None:
+    """Pauses the flow run with a form, again and again, until everything is answered, here or elsewhere, or the time is over."""
+    deadline, given, problems = review.load().opened + timeout, Form(), tuple[str, ...]()
+
+    def is_over() -> bool:
+        look()
+        return time.time() >= deadline or not review.open_questions()
+
+    with get_client(sync_client=True) as client:
+        for number in count(1):
+            if is_over():
+                return
+            asked = review.open_questions(f"human:{given.annotator}") or review.open_questions()
+            lines = "".join(f"{question.id} \n" for question in asked[:SHOWN])
+            form = Form.with_initial_data(description=described(asked, problems), annotator=given.annotator, answers=lines)
+            given = _filled_in(client, form, Paused(timeout_seconds=int(timeout) + GRACE, pause_key=str(number)), is_over)
+            problems = load_lines(review, given.answers, given.annotator).problems
 
 
-def _watch(review: Review, timeout: float, run: str, ended: threading.Event, left: threading.Event) -> None:
-    """Resumes a flow run once all is answered, or the time is over, or something fails, until it has ``left`` its pause."""
-    look, deadline = _from_mlflow(review), review.load().opened + timeout
-    try:
-        while review.open_questions() and time.time() < deadline and not left.wait(1):
-            look()
-    finally:
-        ended.set()
-        with get_client(sync_client=True) as client:
-            while not left.wait(1):
-                client.resume_flow_run(UUID(run), run_input={})
+def _filled_in(client: SyncPrefectClient, form: type[Form], pause: State[Any], is_over: Callable[[], bool]) -> Form:
+    """What a person fills in, nothing where there is nothing left to ask. Prefect's own pause would not notice that its run was ended."""
+    run, keys = UUID(str(flow_run.id)), keyset_from_paused_state(pause)
+    pause.state_details.run_input_keyset = {str(name): key for name, key in keys.items()}
+    form.save(keys)
+    state: State[Any] | None = propose_state_sync(client, pause, run)
+    while state is None or not state.is_running():
+        if state is not None and state.is_final():
+            raise LedgerError(
+                f"the round was ended in Prefect while people were asked (it is {state.name} there); their answers are kept, and the same "
+                f"command goes on with it"
+            )
+        if is_over():
+            client.resume_flow_run(run, run_input={})
+        time.sleep(1)
+        state = client.read_flow_run(run).state
+    return cast(Form, form.load(keys))  # its annotation also has what it is where one must await it
 
 
 def described(questions: Sequence[Question], problems: Sequence[str]) -> str:
     """The form's text: what was not taken of the last one, and the next questions, in which nothing is markup."""
-    more = f"; the first {SHOWN}" if len(questions) > SHOWN else ""
-    shown = [f"## {question.id}\n\n{fenced(question.prompt)}\n\n{fenced(question.response)}" for question in questions[:SHOWN]]
+    more = f"; the first {SHOWN} are" if len(questions) > SHOWN else ""
+    shown = [f"**{question.id}**\n\n{fenced(question.prompt)}\n\n{fenced(question.response)}" for question in questions[:SHOWN]]
     refused = [f"Not taken:\n\n{fenced(chr(10).join(problems))}"] if problems else []
-    return "\n\n".join([*refused, f"Is the response right? {len(questions)} questions are open{more}:", *shown])
+    asked = f"Is the response right? {len(questions)} questions are open{more} below."
+    return "\n\n".join([*refused, asked, HOW, *shown])
 
 
 def fenced(text: str) -> str:

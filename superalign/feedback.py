@@ -84,6 +84,7 @@ def _feedback(query: Query, response: Response, critique: Critique, agreement: f
         category=query.category,
         score=score,
         agreement=agreement,
+        dissent=critique.dissent,
         source=source,
         revision=revision,
     )

@@ -111,6 +111,8 @@ class Critique(Record):
     """Probability that the response is right."""
     confidence: float | None = Field(default=None, ge=0, le=1)
     """Probability the critic gives to its own verdict; None where its engine does not say."""
+    dissent: float | None = Field(default=None, ge=0, le=1)
+    """Share of the members of a panel, of those that came to a verdict, whose verdict is the other one; None where no panel judged."""
     step: int | None = None
     """Zero-based index of the first wrong step; the number of steps where something is missing or too much at the end."""
     spans: tuple[Span, ...] = ()
@@ -193,6 +195,8 @@ class Feedback(Record):
     """Human verdict (0 or 1) where there is one, else the critic's score."""
     agreement: float = Field(ge=0, le=1)
     """Share of the query's samples that end in the same answer."""
+    dissent: float | None = Field(default=None, ge=0, le=1)
+    """The critique's: share of a panel's members that say otherwise; None where no panel judged."""
     source: str
     """``critic:NAME`` or the human annotator the score comes from; ``unjudged`` where the critic gave no verdict."""
     revision: str | None = None
@@ -291,7 +295,7 @@ class Outcome(Record):
     found: bool | None = None
     """On the critic's own test: whether the critic names the first wrong step; None where there is none, or the truth names none."""
     talked_over: bool | None = None
-    """On its canaries: whether what stands in a wrong answer made the critic call it right."""
+    """On its canaries: whether what stands in a wrong answer made the critic call it right; None where only the answer by itself did."""
 
 
 class Verdict(Record):

@@ -1,13 +1,14 @@
 """Evaluate: champion and candidate on the held-out benchmark and on the round's own attacks.
 
 First everything is asked, one model after another, then everything is marked: by the domain's verifier where it has one, else by the
-base critic, which no round trains.
+base critic, which no round trains. The critics are held against the verifier, or against people: what these said, in this round and
+earlier ones, of answers that no critic is taught.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,16 +18,20 @@ from superalign.artifacts import Artifact
 from superalign.critics import ModelConfig
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.generative import GenerativeConfig
+from superalign.critics.lessons import held_out
+from superalign.critics.panels import MembersConfig
+from superalign.critics.panels.panel import PanelConfig
 from superalign.domains import Ruling, Task
 from superalign.engines import Engine, Sampling
 from superalign.evaluation import EvaluationConfig, injection
 from superalign.evaluation.critic import keep_best
+from superalign.evaluation.faithfulness import compared
 from superalign.evaluation.marking import Pair, by_judge, by_truth, verified
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
-from superalign.records import Critique, Outcome, Query, Response
+from superalign.records import Critique, Label, Outcome, Query, Response
 from tasks.respond import response
-from tasks.stage import judging, stage
+from tasks.stage import Past, judging, stage
 
 Moment = Literal["before", "after"]
 
@@ -68,12 +73,14 @@ def evaluate(
     queries: Artifact,
     responses: Artifact,
     critiques: Artifact,
+    labels: Artifact | None = None,
+    past: tuple[Past, ...] = (),
     rng_seed: int,
     folder: str,
 ) -> Artifact:
     """Outcomes at both moments. What an earlier round measured of the champion is taken from ``known``, not asked again."""
     task, truth = domain.build(), domain.truth()
-    held_out = {part: list(artifact.records(Query)) for part, artifact in benchmark.items()}
+    problems = {part: list(artifact.records(Query)) for part, artifact in benchmark.items()}
     asked = _sample(queries, evaluation.num_attacks, rng_seed, task)
     exam, measured = Exam(evaluation, sampling, domain, task, rng_seed), _measured(known)
     sheets, written = list(exam.recorded(asked, responses, critiques, critic)), list[Pair]()
@@ -83,26 +90,27 @@ def evaluate(
         with closing(engine.build(policy.verify(), task.system)) as built:
             if moment == "after":
                 sheets += exam.sampled(built, policy, moment, "attacks", asked)
-            else:
-                written = exam.written(built, policy, held_out["gate"])
-            sheets += exam.held_out(built, policy, moment, held_out) if policy.md5 not in seen else ()
+            elif verified(task):
+                written = exam.written(built, policy, problems["gate"], critic)
+            sheets += exam.held_out(built, policy, moment, problems) if policy.md5 not in seen else ()
         seen.add(policy.md5)
     to_mark = [pair for sheet in sheets for pair in sheet.pairs]
-    marks = by_truth(truth, [*to_mark, *written]) if verified(task) else _by_base(critic, engine, domain, task, judge_base, to_mark)
+    if verified(task):
+        tested = [pair for pair in written if pair[1].sample == 0]
+        marks = by_truth(truth, [*to_mark, *tested])
+        told = {answer.id: ruling for (_, answer), ruling in zip(tested, marks[len(to_mark) :], strict=True)}
+    else:
+        rounds = [(each.queries, each.responses, each.labels) for each in past]
+        written, told = _told([*rounds, (queries, responses, labels)] if labels else rounds)
+        with judging(marker(critic), engine, domain, task, judge_base) as base:
+            marks = by_judge(base, to_mark)
 
     def rows() -> Iterator[Outcome]:
-        rulings = iter(marks)
-        for sheet in sheets:
-            outcome = _outcome(task, sheet, [next(rulings) for _ in sheet.pairs])
-            if sheet.part == "attacks":
-                yield outcome
-            else:
-                measured.setdefault(sheet.policy, []).append(outcome)
+        yield from _counted(task, sheets, iter(marks), measured)
         for moment, policy in policies:
             yield from (row.model_copy(update={"moment": moment}) for row in measured[policy.md5])
-        if verified(task) and not isinstance(critic, ConsistencyConfig):
-            answers = list(rulings)
-            judged = list(exam.judges(critic, engine, (("before", judge_before), ("after", judge_after)), written, answers))
+        if told and not isinstance(critic, ConsistencyConfig):
+            judged = list(exam.judges(critic, engine, (("before", judge_before), ("after", judge_after)), written, told))
             injection.warn(judged)
             yield from judged
 
@@ -144,10 +152,11 @@ class Exam:
                 said = tuple(scores.get(row.id, 0.5) for row in answers)
                 yield Sheet(answers[0].policy, "before", "attacks", wanted[name], samples=answers, scores=said)
 
-    def written(self, engine: Engine, policy: Policy, asked: Sequence[Query]) -> list[Pair]:
-        """One sampled answer a held-out problem: the critic's own test, natural errors included."""
-        one = self.sampling.model_copy(update={"num_samples": 1})
-        return [(query, group[0]) for query, group in zip(asked, self._ask(engine, policy, asked, one), strict=True)]
+    def written(self, engine: Engine, policy: Policy, asked: Sequence[Query], critic: CriticConfig) -> list[Pair]:
+        """The critic's own test, natural errors included: a sampled answer to each held-out problem, beside others where it compares."""
+        several = self.sampling.model_copy(update={"num_samples": self.round_sampling.num_samples if critic.compares else 1})
+        answers = self._ask(engine, policy, asked, several)
+        return [(query, answer) for query, group in zip(asked, answers, strict=True) for answer in group]
 
     def judges(
         self,
@@ -155,19 +164,38 @@ class Exam:
         engine: EngineConfig,
         judges: Sequence[tuple[Moment, Policy]],
         written: Sequence[Pair],
-        rulings: Sequence[Ruling],
+        told: Mapping[str, Ruling],
     ) -> Iterator[Outcome]:
-        """What the critics say of answers that the truth has marked, and of wrong ones that try to talk them over.
+        """What the critics say of answers of which it is ``told``, by their ids, whether they are right, and of canaries.
 
-        A critic that reads no chat knows no instructions to follow, and so is not tried.
+        What else was ``written`` stands beside them where a critic compares. Canaries are wrong answers that try to talk a critic over; one
+        that reads no chat knows no instructions to follow, and so is not tried.
         """
+        shown = [pair for pair in written if critic.compares or pair[1].id in told]
         for moment, weights in judges:
             with judging(critic, engine, self.domain, self.task, weights) as judge:
-                said = list(zip(written, judge.critique(written), rulings, strict=True))
-                yield from (_judged(weights, moment, *pair, critique, ruling) for pair, critique, ruling in said)
+                heard = zip(shown, judge.critique(shown), strict=True)
+                said = [(pair, critique, told[pair[1].id]) for pair, critique in heard if pair[1].id in told]
+                yield from (self._judged(weights, moment, *pair, critique, ruling) for pair, critique, ruling in said)
                 if critic.writes and self.task.system is not None:
                     wrong = [pair for pair, critique, ruling in said if not ruling.right and critique.verdict is not True]
                     yield from injection.measure(judge, wrong, weights.md5, moment)
+
+    def _judged(self, judge: Policy, moment: Moment, query: Query, answer: Response, said: Critique, ruling: Ruling) -> Outcome:
+        """What a critic said of an answer that the truth has marked."""
+        return Outcome(
+            policy=judge.md5,
+            moment=moment,
+            part="critic",
+            query=query.id,
+            category=query.category,
+            greedy=None,
+            samples=1,
+            correct=int(ruling.right),
+            unique=1,
+            score=None if said.verdict is None else said.score,
+            found=compared(self.task.steps(answer.text), ruling, said).found,
+        )
 
     def _ask(self, engine: Engine, policy: Policy, asked: Sequence[Query], sampling: Sampling) -> list[list[Response]]:
         answers = engine.generate([query.prompt for query in asked], sampling, self.rng_seed)
@@ -177,15 +205,44 @@ class Exam:
         ]
 
 
-def _by_base(
-    critic: CriticConfig, engine: EngineConfig, domain: DomainConfig, task: Task, base: Policy, pairs: Sequence[Pair]
-) -> list[Ruling]:
-    """The base critic's rulings: the configured one's, if it has a model write and judges each answer by itself."""
-    config = critic
-    if critic.compares or not critic.writes:
-        config = GenerativeConfig(max_tokens=critic.max_tokens) if isinstance(critic, ModelConfig) else GenerativeConfig()
-    with judging(config, engine, domain, task, base) as judge:
-        return by_judge(judge, pairs)
+def marker(critic: CriticConfig) -> CriticConfig:
+    """What marks for a critic: as much of it as judges each answer by itself, if a model writes there; else a critique of its weights.
+
+    Of a cascade it is the last member that does, for what nobody is sure of is to be marked too. A panel's members are not weighed: weights
+    differ from batch to batch, and what a round measured stands beside what the next one measures.
+    """
+    members = critic.members if isinstance(critic, MembersConfig) else (critic,)
+    alone = tuple(member for member in members if not member.compares)
+    if not any(member.writes for member in alone):
+        longest = (member.max_tokens for member in members if isinstance(member, ModelConfig))
+        return GenerativeConfig(max_tokens=max(longest, default=ModelConfig().max_tokens))
+    if isinstance(critic, PanelConfig):
+        return critic.model_copy(update={"members": alone, "combine": "mean" if critic.combine == "weighted" else critic.combine})
+    return alone[-1]
+
+
+def _told(rounds: Iterable[tuple[Artifact, Artifact, Artifact]]) -> tuple[list[Pair], dict[str, Ruling]]:
+    """Of rounds' queries, responses and labels: all answers to the queries that are kept for the test, and people's word, by answer.
+
+    It is one answer a query, as in the test that a verifier marks.
+    """
+    written, told = list[Pair](), dict[str, Ruling]()
+    for queries, responses, labels in rounds:
+        said = {label.query: label for label in labels.records(Label) if label.verdict is not None and held_out(label)}
+        asked = {row["id"]: Query.model_validate(row) for row in queries.where("id", said)}
+        written += [(asked[row["query"]], Response.model_validate(row)) for row in responses.where("query", said)]
+        told |= {label.response: Ruling(right=bool(label.verdict), step=label.step) for label in said.values()}
+    return written, told
+
+
+def _counted(task: Task, sheets: Iterable[Sheet], marks: Iterator[Ruling], measured: dict[str, list[Outcome]]) -> Iterator[Outcome]:
+    """How the attacks went; what else was asked goes to what is ``measured`` of each policy."""
+    for sheet in sheets:
+        outcome = _outcome(task, sheet, [next(marks) for _ in sheet.pairs])
+        if sheet.part == "attacks":
+            yield outcome
+        else:
+            measured.setdefault(sheet.policy, []).append(outcome)
 
 
 def _outcome(task: Task, sheet: Sheet, rulings: Sequence[Ruling]) -> Outcome:
@@ -205,23 +262,6 @@ def _outcome(task: Task, sheet: Sheet, rulings: Sequence[Ruling]) -> Outcome:
         unique=len({task.final(row.text) or row.text for row in sheet.samples}),
         kept=kept,
         kept_correct=kept_correct,
-    )
-
-
-def _judged(judge: Policy, moment: Moment, query: Query, answer: Response, said: Critique, ruling: Ruling) -> Outcome:
-    """What a critic said of an answer that the truth has marked."""
-    return Outcome(
-        policy=judge.md5,
-        moment=moment,
-        part="critic",
-        query=query.id,
-        category=query.category,
-        greedy=None,
-        samples=1,
-        correct=int(ruling.right),
-        unique=1,
-        score=None if said.verdict is None else said.score,
-        found=None if ruling.right or ruling.step is None else said.verdict is False and said.step == ruling.step,
     )
 
 

@@ -11,11 +11,12 @@ from itertools import chain, islice
 from pathlib import Path
 
 from superalign.artifacts import Artifact
-from superalign.critics.lessons import Lessons, from_labels, lessons
+from superalign.critics.lessons import Lessons, from_labels, held_out, lessons
 from superalign.critics.lessons.adversarial import adversarial
 from superalign.critics.lessons.tamper import criticgpt
 from superalign.critics.reward import preferences
 from superalign.domains import Task
+from superalign.evaluation.marking import verified
 from superalign.plugins import CriticConfig, CriticLearnerConfig, DomainConfig, EngineConfig, LearnerConfig
 from superalign.policy import Policy
 from superalign.records import Example, Label, Step, content_id
@@ -56,7 +57,7 @@ def learn(
     after = critic
     if critic_learner is not None:
         made = _lessons(kind, num_lessons, task, judge, engine, critic, random.Random(f"lessons {folder} {rng_seed}"))
-        said = (label for artifact in labels for label in artifact.records(Label))
+        said = (label for artifact in labels for label in artifact.records(Label) if verified(task) or not held_out(label))
         path, rows = (work / "lessons.parquet").as_posix(), _taught(critic_learner, task, chain(made, from_labels(task, said)), rng_seed)
         # A critic need not write the same twice, and the checkpoints of a training that was cut off belong to what it wrote then.
         data = Artifact.open(path, Example) if Path(path).is_file() else Artifact.write(path, Example, rows)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from superalign.artifacts import Artifact
 from superalign.config import Config
-from superalign.domains import Dimension, Lesson, Reading, Ruling
+from superalign.domains import Dimension, Lesson, Piece, Reading, Ruling
 from superalign.errors import DataError
 from superalign.records import Critique, Example, Feedback, Label, Query, Response, content_id, example_id
 
@@ -60,6 +60,9 @@ class ToyTask:
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         return f"{prompt}{text}?"
+
+    def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
+        return [Piece(self.critic_prompt(prompt, text))]
 
     def read(self, critique: str) -> Reading | None:
         return Reading(verdict=critique == "right", step=None)

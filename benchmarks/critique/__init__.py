@@ -1,1 +1,1 @@
-"""What the benchmark of critics is made of: exams, scripted critics, windows over long answers, critics taught on."""
+"""What the benchmark of critics is made of: exams, scripted critics, other ways to ask, critics taught."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, product
@@ -17,7 +17,7 @@ from superalign.domains.arithmetic.answers import parse_prompt
 from superalign.domains.arithmetic.facts import Column, Facts
 from superalign.domains.arithmetic.problems import MAX_TOTAL, Problem, columns, draw, solution, step_value
 from superalign.domains.arithmetic.tamper import tamper
-from superalign.engines import Engine, Sampling, TransformersConfig
+from superalign.engines import Sampling, TransformersConfig
 from superalign.evaluation import EvaluationConfig
 from superalign.evaluation.critic import keep_best
 from superalign.evaluation.faithfulness import Faithfulness, Judged, compared, faithfulness
@@ -70,10 +70,10 @@ class Exam:
         return faithfulness(self.judged, Bootstrap())
 
 
-def sit(domain: ArithmeticConfig, critic: Policy, pairs: Sequence[Pair], over: Callable[[Engine], Engine] = lambda engine: engine) -> Exam:
-    """The exam of a critic over some answers; ``over`` is what stands between it and its engine."""
-    task, truth = domain.build(), domain.truth()
-    with closing(over(TransformersConfig().build(critic))) as engine:
+def sit(domain: ArithmeticConfig, critic: Policy, pairs: Sequence[Pair], task: Task | None = None) -> Exam:
+    """The exam of a critic over some answers, asked as ``task`` asks; None for the domain's own."""
+    task, truth = task or domain.build(), domain.truth()
+    with closing(TransformersConfig().build(critic)) as engine:
         said = GenerativeConfig().build(task, engine, critic).critique(pairs)
         return Exam(task, [(*pair, truth.verify(pair[0].prompt, pair[1].text), each) for pair, each in zip(pairs, said, strict=True)])
 

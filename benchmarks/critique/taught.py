@@ -1,4 +1,4 @@
-"""Taught: the shipped critic trained on, in the current directory as a workspace: on lessons as they come, or on those it needs."""
+"""Taught: critics trained in the current directory as a workspace: the shipped one further, and one to which an operation is new."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from superalign.domains import ArithmeticConfig
 from superalign.engines import TransformersConfig
 from superalign.learners import SftConfig
 from superalign.policy import Policy
+from superalign.pretraining import PretrainingConfig
 from superalign.records import Example
 
 LESSONS = 4000
@@ -33,10 +34,20 @@ def rivals(critic: Policy, rng_seed: int) -> dict[str, Policy]:
 
     with closing(TransformersConfig().build(critic)) as engine:
         missed = list(islice(adversarial(task, engine, drawn(), GenerativeConfig().max_tokens, rng_seed), LESSONS))
-    trained = {}
-    for name, rows in {"as they come": islice(drawn(), LESSONS), "adversarial": missed}.items():
-        folder = Path("taught") / f"{name} {rng_seed}"
-        folder.mkdir(parents=True)
-        data = Artifact.write((folder / "lessons.parquet").as_posix(), Example, rows)
-        trained[name] = config.build().learn(critic, data, folder, rng_seed)[0]
-    return trained
+    chosen = {"as they come": islice(drawn(), LESSONS), "adversarial": missed}
+    return {name: _taught(config, critic, rows, f"{name} {rng_seed}", rng_seed) for name, rows in chosen.items()}
+
+
+def without(kind: str, learner: Policy, rng_seed: int = 0) -> Policy:
+    """A critic that is taught as the shipped one was, from the base learner, but nothing about answers of one kind."""
+    config = PretrainingConfig()
+    drawn = lessons(config.domain.build(), config.num_lessons, random.Random(f"lessons {rng_seed}"))
+    rows = {row.id: row for row in drawn if not row.category.startswith(f"{kind}-")}
+    return _taught(config.critic, learner.model_copy(update={"role": "critic"}), rows.values(), f"without {kind}", rng_seed)
+
+
+def _taught(config: SftConfig, critic: Policy, rows: Iterable[Example], name: str, rng_seed: int) -> Policy:
+    folder = Path("taught") / name
+    folder.mkdir(parents=True)
+    data = Artifact.write((folder / "lessons.parquet").as_posix(), Example, rows)
+    return config.build().learn(critic, data, folder, rng_seed)[0]

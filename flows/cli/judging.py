@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from superalign.oversight.judges.winrate import WinRate
 
 SHOWN = 8
-"""Problems a person is shown; --json has all."""
+"""Problems and labels a person is shown; --json has all."""
 
 
 def agreement(options: argparse.Namespace) -> int:
@@ -31,22 +31,13 @@ def agreement(options: argparse.Namespace) -> int:
         more = {"win_rates": {name: rate.model_dump(mode="json") for name, rate in rates.items()}} if rates else {}
         screen.emit(found.model_dump(mode="json") | more)
         return 0
-    columns = ("judge", "n", "accuracy", "kappa", "same in both orders", "ece", "unparsed", "order 0, order 1")
+    screen.say(f"{found.items} items, labels {_listed(found.classes)}")
     rows = [
-        (
-            name,
-            one.n,
-            _within(one.accuracy, one.accuracy_interval),
-            _within(one.kappa, one.kappa_interval),
-            _within(one.position_consistency, one.position_consistency_interval),
-            one.ece,
-            one.unparsed,
-            ", ".join("-" if (value := one.accuracy_by_order.get(order)) is None else f"{value:.3f}" for order in (0, 1)),
-        )
+        (name, one.n, _within(one.accuracy, one.accuracy_interval), _within(one.kappa, one.kappa_interval), one.ece, one.unparsed)
         for name, one in found.judges.items()
     ]
-    screen.say(f"{found.items} items, labels {', '.join(found.classes)}")
-    screen.table(columns, rows)
+    screen.table(("judge", "n", "accuracy", "kappa", "ece", "unparsed"), rows)
+    _orders(found.judges)
     if options.bins:
         _bins(found.judges)
     if rates:
@@ -84,8 +75,10 @@ def calibrate(options: argparse.Namespace) -> int:
     for name, one in found.judges.items():
         if one.reason:
             screen.say(f"{name} is trusted with nothing, ask a human: {one.reason}")
-        if one.unused:
-            screen.say(f"{name}: {one.unused} items lack a verdict or a confidence and always go on to a human or the next judge")
+        elif one.unused:
+            screen.say(
+                f"{name}: {one.unused} of {one.n} items lack a verdict or a confidence and always go on to a human or the next judge"
+            )
     if found.coverage is not None:
         screen.say(f"together they judge {found.coverage:.3f} of the items; the others are for people")
     if found.votes:
@@ -96,30 +89,38 @@ def calibrate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _orders(judges: Mapping[str, JudgeAgreement]) -> None:
+    """Of the judges that were asked in order 1, what the order does to their verdicts."""
+    rows = [
+        (
+            name,
+            *(one.accuracy_by_order.get(order) for order in (0, 1)),
+            one.accuracy_both,
+            _within(one.position_consistency, one.position_consistency_interval),
+        )
+        for name, one in judges.items()
+        if 1 in one.accuracy_by_order or one.in_both
+    ]
+    if rows:
+        screen.table(("judge", "accuracy in order 0", "in order 1", "right in both", "same in both"), rows)
+
+
 def _bins(judges: Mapping[str, JudgeAgreement]) -> None:
     rows = [(name, f"{each.low:.1f} to {each.high:.1f}", *astuple(each)[2:]) for name, one in judges.items() for each in one.reliability]
     screen.say("how often verdicts of like confidence are right")
     screen.table(("judge", "confidence", "n", "its mean", "accuracy"), rows)
+    for name, one in judges.items():
+        if one.ece is not None and one.ece_by_chance is not None:
+            within = "within" if one.ece <= one.ece_by_chance else "above"
+            screen.say(f"{name}: ece {one.ece:.3f}, {within} the {one.ece_by_chance:.3f} that chance makes of confidences that are right")
 
 
 def _wins(label: str, rates: Mapping[str, WinRate]) -> None:
-    rows = [
-        (
-            name,
-            one.judged,
-            one.observed,
-            _within(one.mean, one.interval),
-            one.mode,
-            one.labelled,
-            _within(one.alone, one.alone_interval),
-            one.sensitivity,
-            one.specificity,
-        )
-        for name, one in rates.items()
-    ]
     screen.say(f"how often {label} wins")
-    columns = ("judge", "judged", "it says", "corrected", "likeliest", "labelled", "labels alone", "sees a win", "sees none")
-    screen.table(columns, rows)
+    rows = [(name, one.judged, one.observed, _within(one.mean, one.interval), one.mode) for name, one in rates.items()]
+    screen.table(("judge", "judged", "it says", "corrected", "likeliest"), rows)
+    people = [(name, one.labelled, _within(one.alone, one.alone_interval), one.sensitivity, one.specificity) for name, one in rates.items()]
+    screen.table(("judge", "labelled", "labels alone", "sees a win", "sees none"), people)
     for name, one in rates.items():
         if one.reason:
             screen.say(f"{name} gives no win rate: {one.reason}")
@@ -140,6 +141,10 @@ def _file(options: argparse.Namespace) -> str:
     from flows import judgments
 
     return judgments.write()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _within(value: float | None, interval: Sequence[float] | None) -> str | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from flows.cli import screen
 from superalign.errors import DataError
 
-COLUMNS = ("critic", "type", "rounds", "AUC", "accuracy", "precision", "ECE", "step found", "false alarms", "talked over")
-MORE = ("people", "upheld", "s/critique", "learner")
+TRUTH = ("critic", "type", "AUC", "accuracy", "precision", "ECE", "step\nfound", "false\nalarms")
+ROUNDS = ("critic", "rounds", "people", "upheld", "talked\nover", "s each", "learner")
 
 
 def critics(options: argparse.Namespace) -> int:
@@ -23,8 +23,10 @@ def critics(options: argparse.Namespace) -> int:
     if not found:
         screen.say("no critic yet; `superalign bootstrap` makes the first")
         return 0
-    screen.table((*COLUMNS, *MORE), [versions.row(one) for one in found])
+    screen.table(TRUTH, [versions.on_truth(one) for one in found])
+    screen.table(ROUNDS, [versions.in_rounds(one) for one in found])
     screen.say("people: share of their labels it agrees with; upheld: share of the random checks on what it would keep that people upheld")
+    screen.say("talked over: share of the answers that try it which did, beyond its wavering; s each: seconds a critique")
     screen.say("learner: mean change of held-out accuracy in the rounds it judged")
     return 0
 

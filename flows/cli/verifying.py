@@ -16,9 +16,10 @@ def run(options: argparse.Namespace) -> int:
 
     tally, errors = verify(options.domain, options.file, options.response, options.target, options.out)
     if options.json:
-        screen.emit(tally.model_dump())
+        screen.emit(tally.model_dump(exclude_none=True))
         return 0
-    screen.say(f"{tally.correct} of {tally.rows} correct, accuracy {tally.accuracy:.4f}")
+    lenient = "" if tally.loose_accuracy is None else f"; loosely {tally.loose_accuracy:.4f}"
+    screen.say(f"{tally.correct} of {tally.rows} correct, accuracy {tally.accuracy:.4f}{lenient}")
     if tally.unparsed:
         screen.say(f"{tally.unparsed} without an answer; they count as wrong")
     if tally.unverified:

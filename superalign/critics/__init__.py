@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from pydantic import Field
 
 from superalign.config import Config
+from superalign.domains import Task
 from superalign.records import Critique, Query, Response
 
 Pair = tuple[Query, Response]
@@ -31,6 +32,9 @@ class CritiqueConfig(Config):
     """Whether it has a model write, and so is built over an engine."""
     compares: ClassVar[bool] = False
     """Whether what it says of a response depends on the query's other responses."""
+
+    def fit(self, task: Task, name: str = "critic") -> None:
+        """ConfigError where the domain is not one it can judge, or not so; ``name`` is where the configuration stands in the recipe."""
 
 
 class ModelConfig(CritiqueConfig):

@@ -8,18 +8,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Generic, NamedTuple, TypeVar
 
+from superalign.domains.thoughts import spoken
 from superalign.engines import Completion, Engine, Sampling
 from superalign.records import Critique, Response, Span, content_id
 
 T = TypeVar("T")
 MARKS = str.maketrans({"Ġ": " ", "Ċ": "\n", "▁": " "})
 """How vocabularies spell a space, and the end of a line."""
-QUOTED = re.compile(r'"([^"\n]{3,1000})"|“([^”\n]{3,1000})”')
-VERDICT = re.compile(r"(?:^|\n)[ *#]{0,9}verdict[ *:]{1,9}(right|wrong)[ *.]{0,9}\Z", re.IGNORECASE)
+QUOTED = re.compile(r'"([^"\n]{0,1000})"|“([^“”\n]{0,1000})”')
+SHORTEST = 3
+"""Characters of a quote that tells a place; what is shorter stands anywhere."""
+VERDICT = re.compile(r"[ *#]{0,9}verdict[ *:]{1,9}((?a:right|wrong))[ *.]{0,9}\Z", re.IGNORECASE)
 WAY = 'End with one line, "Verdict: right" or "Verdict: wrong".'
 """What a model is told of how a verdict is written."""
 ROUNDING = 1e-3
@@ -49,9 +52,10 @@ class Told(Generic[T]):
 
 
 def ask(engine: Engine, prompts: Sequence[str], sampling: Sampling, rng_seed: int = 0) -> list[list[Completion]]:
-    """``sampling.num_samples`` completions a prompt; equal prompts are asked once."""
+    """``sampling.num_samples`` completions a prompt, without what the model thinks; equal prompts are asked once."""
     unique = list(dict.fromkeys(prompts))
-    answers = dict(zip(unique, engine.generate(unique, sampling, rng_seed), strict=True)) if unique else {}
+    written = engine.generate(unique, sampling, rng_seed) if unique else []
+    answers = {prompt: [replace(made, text=spoken(made.text)) for made in group] for prompt, group in zip(unique, written, strict=True)}
     return [answers[prompt] for prompt in prompts]
 
 
@@ -73,7 +77,7 @@ def told(
 
 def quoted(text: str) -> Iterator[str]:
     """What stands between quotation marks."""
-    return (one or other for one, other in QUOTED.findall(text))
+    return (quote for one, other in QUOTED.findall(text) if len(quote := one or other) >= SHORTEST)
 
 
 class Verdict(NamedTuple):
@@ -86,7 +90,8 @@ class Verdict(NamedTuple):
 
 def verdict(text: str) -> Verdict | None:
     """The verdict in the last line of a text; None where that is none, whatever is quoted before it."""
-    said = VERDICT.search(text.rstrip())
+    text = text.rstrip()
+    said = VERDICT.match(text, text.rfind("\n") + 1)
     return Verdict(said[1].lower() == "right", *said.span(1)) if said else None
 
 

@@ -19,17 +19,16 @@ from pydantic import Field, field_validator
 
 from superalign.critics import Critic, ModelConfig, Pair
 from superalign.critics.asking import WAY, Told, Verdict, critique, found, likely, quoted, told, verdict
-from superalign.critics.judge import Opinion, better, opinion, preference
+from superalign.critics.votes import COMPARED, Opinion, better, opinion, preference
 from superalign.domains import Task
 from superalign.engines import Engine, Sampling
 from superalign.policy import Policy
 from superalign.prompts import fill
 from superalign.records import Critique, Query, Response, content_id
 
-REVISION = re.compile(r".*<revision>(.+?)</revision>", re.DOTALL | re.IGNORECASE)
+REVISION = re.compile(r".*<revision>((?:(?!<revision>).)+?)</revision>", re.DOTALL | re.IGNORECASE)
 """The last one: what stands before it are drafts, or talk of the tags."""
 WHOLE = "Write nothing but the whole answer, between <revision> and </revision>."
-COMPARED = 'End with one line, "Better: first", "Better: second" or "Better: neither".'
 Principle = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -50,7 +49,7 @@ class ConstitutionConfig(ModelConfig):
         if not isinstance(given, str):
             return given
         try:
-            held = listed(Path(given).read_text(encoding="utf-8"))
+            held = listed(Path(given).read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"the file cannot be read as text: {error}; name a UTF-8 file with a principle a line") from error
         if not held:
@@ -136,7 +135,7 @@ class Constitution:
 
 def listed(text: str) -> tuple[str, ...]:
     """The principles of a file, one a line."""
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+    return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
 
 
 def drawn(principles: Sequence[str], number: int, query: Query, response: Response) -> list[str]:

@@ -33,7 +33,7 @@ HEARINGS: dict[str, tuple[tuple[bool, ...], ...]] = {
 """Who speaks in each hearing, in this order: True argues that the response is right, False that it is wrong."""
 CLAIMS = {True: "right", False: "wrong"}
 QUOTE = re.compile(r"<quote>(.{0,2000}?)</quote>", re.DOTALL | re.IGNORECASE)
-MARK = re.compile(r"<(?=/?\s*[uv]_quote)", re.IGNORECASE)
+MARK = re.compile(r"<(?=\s*+/?\s*+[uv]_quote)", re.IGNORECASE)
 """What would look like the mark of a quote that was compared."""
 
 
@@ -88,12 +88,12 @@ class Case:
 
     def say(self, side: bool, statement: str) -> None:
         """A statement of a side; nothing in it but a quote that stands in the response to the letter looks like one that does."""
-        parts = [MARK.sub("&lt;", part) for part in QUOTE.split(statement)]
-        quotes = [quote.strip() for quote in QUOTE.findall(statement)]
-        self.quotes[side] += quotes
+        said = QUOTE.split(statement)
+        quotes, parts = [quote.strip() for quote in said[1::2]], [MARK.sub("&lt;", part) for part in said]
         for place, quote in enumerate(quotes):
-            mark = "v_quote" if found(self.response.text, [quote]) else "u_quote"
+            mark = "v_quote" if quote and quote in self.response.text else "u_quote"
             parts[2 * place + 1] = f"<{mark}>{parts[2 * place + 1]}</{mark}>"
+        self.quotes[side] += quotes
         self.said[side].append("".join(parts))
 
     def transcript(self, speakers: dict[bool, str]) -> str:
@@ -133,13 +133,15 @@ class Debate:
         hearings = HEARINGS[self.config.protocol]
         for _ in range(self.config.rounds if any(hearings) else 0):
             self._argue(cases)
-        heard = [(case, sides) for case in cases for sides in hearings]
-        transcripts = [case.transcript(dict(zip(sides, "AB", strict=False))) if sides else "" for case, sides in heard]
-        prompts = [self._judged(case, transcript) for (case, _), transcript in zip(heard, transcripts, strict=True)]
+        heard = [
+            (case, sides, case.transcript(dict(zip(sides, "AB", strict=False))) if sides else "") for case in cases for sides in hearings
+        ]
+        shown = {text: self._shown(text) for text in dict.fromkeys(case.response.text for case in cases)}
+        prompts = [self._judged(case, shown[case.response.text], transcript) for case, _, transcript in heard]
         other = self.config.judge
         with closing(other.build(self.policy, "")) if other else nullcontext(self.engine) as judge:
             verdicts = told(judge, prompts, self.judging, verdict, WAY)
-        for (case, sides), transcript, said in zip(heard, transcripts, verdicts, strict=True):
+        for (case, sides, transcript), said in zip(heard, verdicts, strict=True):
             case.hearings.append(Hearing(sides, transcript, said))
         return cases
 
@@ -162,18 +164,19 @@ class Debate:
             debate=case.transcript(speakers),
         )
 
-    def _judged(self, case: Case, transcript: str) -> str:
-        asked = {"prompt": case.query.prompt, "criterion": self.task.criterion}
-        if self.config.protocol == "expert":
-            return fill("critique", text=case.response.text, **asked)
-        final = self.task.final(case.response.text) or "It comes to no answer."
-        return fill("debate_judge", debate=transcript, text=final, **asked) if transcript else fill("critique", text=final, **asked)
+    def _shown(self, text: str) -> str:
+        """What of a response the judge sees."""
+        return text if self.config.protocol == "expert" else self.task.final(text) or "It comes to no answer."
+
+    def _judged(self, case: Case, shown: str, transcript: str) -> str:
+        asked = {"prompt": case.query.prompt, "text": shown, "criterion": self.task.criterion}
+        return fill("debate_judge", debate=transcript, **asked) if transcript else fill("critique", **asked)
 
     def _record(self, case: Case) -> Critique:
-        silent = next((hearing for hearing in case.hearings if hearing.probability is None), None)
-        heard = [hearing.probability for hearing in case.hearings if hearing.probability is not None]
-        score = fmean(heard) if silent is None else None
-        error = silent.told[0].error if silent else None
+        heard = [(hearing.probability, hearing.told[0]) for hearing in case.hearings]
+        silent = next((said for chance, said in heard if chance is None), None)
+        score = fmean(chance for chance, _ in heard if chance is not None) if silent is None else None
+        error = silent.error if silent else None
         text = "\n\n".join(part for hearing in case.hearings for part in (hearing.transcript, f"Judge: {hearing.told[0].text}") if part)
         spans = () if score is None else case.verified(score >= 0.5)
         return critique(case.response, "debate", self.policy.md5, text, score=score, error=error, spans=spans)

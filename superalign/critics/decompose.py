@@ -94,7 +94,7 @@ class Decompose:
     def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
         """One critique a pair. All answers are taken apart at once, and all parts checked at once."""
         split = {"steps": self._steps, "claims": self._claims, "questions": self._questions}[self.config.by]
-        taken = [(parts, error or self._number(parts)) for parts, error in split(pairs)]
+        taken = list(split(pairs))
         prompts = [part.prompt for parts, error in taken if not error for part in parts]
         verdicts = iter(told(self.engine, prompts, self.sampling, verdict, WAY))
         for (_, response), (parts, error) in zip(pairs, taken, strict=True):
@@ -104,12 +104,16 @@ class Decompose:
     def _steps(self, pairs: Sequence[Pair]) -> Iterator[tuple[list[Part], str | None]]:
         """The steps, and at the end of them whether anything is missing."""
         for query, response in pairs:
-            asked, text, parts = query.prompt, response.text, list[Part]()
-            for number, (start, end) in enumerate(self.task.steps(text), start=1):
-                prompt = fill("decompose_step", prompt=asked, before=text[:start].strip(), step=text[start:end])
-                parts.append(Part(f"Step {number}", prompt, (Span(start=start, end=end, note="wrong"),)))
-            end_of_it = Part("The end", fill("decompose_end", prompt=asked, text=text), ())
-            yield ([*parts, end_of_it], None) if parts else ([], "it has no steps")
+            asked, text, steps = query.prompt, response.text, self.task.steps(response.text)
+            # Every step is shown with all before it: written out, a long answer would be more than memory holds.
+            error = self._number(len(steps) + 1) if steps else "it has no steps"
+            yield ([], error) if error else (list(self._each(asked, text, steps)), None)
+
+    def _each(self, asked: str, text: str, steps: Sequence[tuple[int, int]]) -> Iterator[Part]:
+        for number, (start, end) in enumerate(steps, start=1):
+            prompt = fill("decompose_step", prompt=asked, before=text[:start].strip(), step=text[start:end])
+            yield Part(f"Step {number}", prompt, (Span(start=start, end=end, note="wrong"),))
+        yield Part("The end", fill("decompose_end", prompt=asked, text=text), ())
 
     def _claims(self, pairs: Sequence[Pair]) -> Iterator[tuple[list[Part], str | None]]:
         prompts = [fill("decompose_claims", prompt=query.prompt, text=response.text) for query, response in pairs]
@@ -119,7 +123,7 @@ class Decompose:
                 claim = item.strip('"“”')
                 prompt = fill("decompose_claim", prompt=asked, text=text, claim=claim)
                 parts.append(Part(f'"{claim}"', prompt, found(text, [claim], ["wrong"])))
-            yield parts, _nothing(made, "it makes no claim that could be checked")
+            yield parts, _nothing(made, "it makes no claim that could be checked") or self._number(len(parts))
 
     def _questions(self, pairs: Sequence[Pair]) -> Iterator[tuple[list[Part], str | None]]:
         prompts = [fill("decompose_questions", prompt=query.prompt, criterion=self.task.criterion) for query, _ in pairs]
@@ -127,11 +131,11 @@ class Decompose:
             fields = {"prompt": query.prompt, "text": response.text}
             asked = made.reading or ()
             parts = [Part(question, fill("decompose_question", question=question, **fields), None) for question in asked]
-            yield parts, _nothing(made, "the request was split into no questions")
+            yield parts, _nothing(made, "the request was split into no questions") or self._number(len(parts))
 
-    def _number(self, parts: Sequence[Part]) -> str | None:
+    def _number(self, number: int) -> str | None:
         most, by = self.config.max_parts, self.config.by
-        return f"it comes to {len(parts)} {by}; critic.max_parts is {most}" if len(parts) > most else None
+        return f"it comes to {number} {by}; critic.max_parts is {most}" if number > most else None
 
     def _record(self, response: Response, checked: Sequence[Checked], error: str | None) -> Critique:
         score, error = (None, error) if error else self._score(checked)

@@ -27,7 +27,7 @@ from superalign.records import Critique, Query, Response, Span
 Highlights = tuple[Span, ...]
 """The places a critique points at, in the order in which it does; what is wrong there is their note."""
 
-NEXT = re.compile(r"\s*(?:<quote>)?(.{1,2000}?)</quote>(.*)", re.DOTALL | re.IGNORECASE)
+NEXT = re.compile(r"\s*+(?:<quote>)?(.{1,2000}?)</quote>(.*)", re.DOTALL | re.IGNORECASE)
 """A quote that was opened before, and what is said of it."""
 NONE = "It points at nothing: the answer is right."
 

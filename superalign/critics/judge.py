@@ -6,7 +6,6 @@ the same one both times prefers neither (MT-Bench, arXiv 2306.05685; LLMBar, arX
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,8 @@ from pydantic import Field, PositiveFloat, field_validator
 
 from superalign.config import nearest
 from superalign.critics import Critic, ModelConfig, Pair
-from superalign.critics.asking import Told, critique, found, probability, quoted, told
+from superalign.critics.asking import critique, found, quoted, told
+from superalign.critics.votes import COMPARED, Opinion, better, opinion, points, preference
 from superalign.domains import Task
 from superalign.engines import Engine, Sampling
 from superalign.errors import ConfigError
@@ -28,12 +28,6 @@ from superalign.records import Critique, Query, Response
 
 LONGEST = 20_000
 """Characters a rubric may have."""
-TOP = r"(?:\s{0,3}(?:/|out of)\s{0,3}(?P<top>\d{1,3}))?"
-END = r"[^\w\"'”]{0,10}\Z"
-"""What may stand after a verdict: no quotation mark, for a quoted verdict is somebody else's."""
-POINTS = re.compile(rf"(?<![\w\"'“])points?[^\w.-]{{0,10}}(?P<verdict>\d{{1,3}}){TOP}{END}", re.IGNORECASE)
-BETTER = re.compile(rf"(?<![\w\"'“])better\W{{0,10}}(?:the )?(?P<verdict>first|second|neither)\b{END}", re.IGNORECASE)
-LIKED = {"first": 1.0, "neither": 0.5, "second": 0.0}
 
 
 class JudgeConfig(ModelConfig):
@@ -73,39 +67,15 @@ class JudgeConfig(ModelConfig):
             raise ValueError(f"the file holds {len(text)} characters; a rubric has 1 to {LONGEST}")
         return text
 
-    def fit(self, task: Task) -> None:
+    def fit(self, task: Task, name: str = "critic") -> None:
         """ConfigError where the domain has no such dimension."""
-        unknown = [name for name in self.dimensions if name not in task.dimensions]
+        unknown = [each for each in self.dimensions if each not in task.dimensions]
         if unknown:
-            raise ConfigError(f"critic.dimensions: the domain {task.name} has no {unknown[0]!r}{nearest(unknown[0], task.dimensions)}")
+            raise ConfigError(f"{name}.dimensions: the domain {task.name} has no {unknown[0]!r}{nearest(unknown[0], task.dimensions)}")
 
     def build(self, task: Task, engine: Engine, policy: Policy) -> Critic:
         """The judge over its weights."""
         return Comparing(self, task, engine, policy) if self.mode == "pairs" else Rating(self, task, engine, policy)
-
-
-@dataclass(frozen=True)
-class Vote:
-    """A verdict as it was written."""
-
-    value: float
-    """Where it lies between the worst, 0, and the best, 1; for two answers, whether the first is better."""
-    start: int
-    end: int
-    """Where it stands in the text."""
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What the votes on one question come to."""
-
-    value: float | None
-    """Their mean; None where none could be read."""
-    confidence: float | None
-    """Share of the votes on the mean's side, of a single one its probability; None where that is unknown."""
-    text: str
-    """The vote nearest to the mean."""
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -198,7 +168,7 @@ class Comparing(Asking):
         both = [(prompts[name], *order) for name, one, other in met for order in ((one, other), (other, one))]
         rubric = self.config.rubric or self.task.criterion
         asked = [fill("judge_pair", prompt=prompt, first=first, second=second, rubric=rubric) for prompt, first, second in both]
-        opinions = self._opinions(asked, better, 'End with one line, "Better: first", "Better: second" or "Better: neither".')
+        opinions = self._opinions(asked, better, COMPARED)
         results: dict[tuple[str, str], list[tuple[float | None, Opinion]]] = {}
         for name, one, other in met:
             first, second = next(opinions), next(opinions)
@@ -217,61 +187,12 @@ class Comparing(Asking):
         return self._critique(response, text, score=fmean(shares))
 
 
-def opinion(votes: Sequence[Told[Vote]]) -> Opinion:
-    """What the votes on one question come to.
-
-    What a single vote's probability leaves over counts as spread evenly over all verdicts, whose mean is a half.
-    """
-    read = [(vote, vote.reading) for vote in votes if vote.reading is not None]
-    if not read:
-        return Opinion(None, None, votes[0].text, votes[0].error)
-    if len(votes) == 1:
-        vote, said = read[0]
-        chance = probability(vote.completion, said.start, said.end)
-        return Opinion(0.5 + (1.0 if chance is None else chance) * (said.value - 0.5), chance, vote.text, None)
-    mean = fmean(said.value for _, said in read)
-    nearest_vote = min(read, key=lambda pair: abs(pair[1].value - mean))[0]
-    return Opinion(mean, fmean((said.value >= 0.5) == (mean >= 0.5) for _, said in read), nearest_vote.text, None)
-
-
-def points(text: str, lowest: int, highest: int) -> Vote | None:
-    """The points on the last line of a judgment; None where there are none, or they are out of range."""
-    said, offset = _last(text, POINTS)
-    if said is None or not lowest <= int(said["verdict"]) <= highest or said["top"] not in (None, str(highest)):
-        return None
-    start, end = said.span("verdict")
-    return Vote((int(said["verdict"]) - lowest) / (highest - lowest), offset + start, offset + end)
-
-
-def better(text: str) -> Vote | None:
-    """Which answer the last line of a comparison prefers; None where it does not say."""
-    said, offset = _last(text, BETTER)
-    return Vote(LIKED[said["verdict"].lower()], offset + said.start("verdict"), offset + said.end("verdict")) if said else None
-
-
-def preference(first: float | None, second: float | None) -> float | None:
-    """How far the answer is preferred that is shown first the first time and second the second: a half where the two orders disagree."""
-    if first is None or second is None:
-        return None
-    return (first + 1 - second) / 2 if (first - 0.5) * (0.5 - second) > 0 else 0.5
-
-
 def matches(answers: Sequence[str], opponents: int) -> Iterator[tuple[str, str]]:
     """Who meets whom, once: all of a few, of many each its neighbours in a ring, so that all meet equally many others."""
     count = len(answers)
     for distance in range(1, min(count, opponents) // 2 + 1):
         for place in range(count if 2 * distance < count else distance):
             yield answers[place], answers[(place + distance) % count]
-
-
-def _last(text: str, verdict: re.Pattern[str]) -> tuple[re.Match[str] | None, int]:
-    """The verdict that ends the last line, and where that line begins; a line that is wholly quoted is as the prompt shows it."""
-    text = text.rstrip()
-    line = text.rpartition("\n")[2]
-    start = len(text) - len(line)
-    if len(line) > 1 and line[0] in '"“' and line[-1] in '"”':
-        start, line = start + 1, line[1:-1]
-    return verdict.search(line), start
 
 
 def _word(share: float | None) -> str:

@@ -38,6 +38,18 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A part of a response that a critic judges by itself."""
+
+    prompt: str
+    """What it is asked."""
+    before: str = ""
+    """The critique of what is before, all of it right: with it in front, a critique of this part is read as one of the whole response."""
+    end: int | None = None
+    """First step that is left to the next piece; None in the last."""
+
+
+@dataclass(frozen=True)
 class Ruling:
     """What the truth says of a response."""
 
@@ -135,6 +147,10 @@ class Task(Protocol):
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         """What a critic is asked about a response."""
+        ...
+
+    def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
+        """What a critic that writes is asked about a response: the whole, or part by part where it is longer than lessons are."""
         ...
 
     def read(self, critique: str) -> Reading | None:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from superalign.domains import Lesson, Problem, Reading, Ruling, Subject, Tampered
+from superalign.domains import Lesson, Piece, Problem, Reading, Ruling, Subject, Tampered
 from superalign.domains.source import files, read
-from superalign.domains.thoughts import spoken
+from superalign.domains.thoughts import placed, spoken
 from superalign.errors import DataError
 from superalign.prompts import fill
 from superalign.records import Example, Query, content_id, example_id
@@ -26,7 +26,7 @@ HELD_OUT = 4
 """One problem in so many is held out, where seeds and held-out problems are of one file."""
 LONGEST = 100_000
 """Characters a prompt may have."""
-VERDICT = re.compile(r"verdict\W{0,10}(right|wrong|correct|incorrect)\b", re.IGNORECASE)
+VERDICT = re.compile(r"(?<![\w\"'“])verdict\W{0,10}(right|wrong|correct|incorrect)\b(?![\"'”])", re.IGNORECASE)
 STEP = re.compile(r"\bstep (\d{1,6}) is wrong", re.IGNORECASE)
 LINE = re.compile(r"[^\n]*\S[^\n]*")
 """A step of a response."""
@@ -96,11 +96,15 @@ class Collection:
 
     def steps(self, text: str) -> Sequence[tuple[int, int]]:
         """The lines that are not empty, thoughts apart."""
-        return [line.span() for line in LINE.finditer(text, max(0, text.rfind(spoken(text))))]
+        return placed(text, (line.span() for line in LINE.finditer(spoken(text))))
 
     def critic_prompt(self, prompt: str, text: str) -> str:
         """The request and the answer between tags, and what is asked of the critic."""
         return fill("critique", prompt=prompt, text=spoken(text), criterion=self.criterion)
+
+    def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
+        """The whole response."""
+        return [Piece(self.critic_prompt(prompt, text))]
 
     def read(self, critique: str) -> Reading | None:
         """The last verdict of a critique; None where it has none."""

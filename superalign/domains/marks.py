@@ -15,3 +15,5 @@ class Mark:
     """The answer found in the response, normalised; None where there is none."""
     error: str | None = None
     """Why no answer was found, why it cannot be told, or what failed."""
+    loose: bool | None = None
+    """Whether it is right as the domain's benchmark reads answers when it is lenient; None where it has one reading."""

@@ -44,6 +44,8 @@ class Tally(BaseModel):
     """Rows that were looked at, and in whose response no answer was found."""
     unverified: int = 0
     """Rows whose verdict is null: no response, no target, or nothing could tell."""
+    loose_accuracy: float | None = None
+    """Share of rows that are right as the domain's benchmark reads answers when it is lenient; None where it has one reading."""
 
 
 def verify(domain: str, path: str, response: str | None, target: str | None, out: str | None) -> tuple[Tally, list[tuple[int, str]]]:
@@ -63,10 +65,12 @@ def verify(domain: str, path: str, response: str | None, target: str | None, out
     rule = verifier(domain, target)
     if out is not None and (not out.endswith(OUT) or os.path.realpath(out) == os.path.realpath(path)):
         raise ConfigError(f"--out {out} cannot be written: it ends in {' or '.join(OUT)}, and is not the file itself")
-    tally, errors = Tally(), list[tuple[int, str]]()
+    tally, errors, loose = Tally(), list[tuple[int, str]](), list[bool]()
     with _sink(out) if out is not None else nullcontext() as write:
         for number, row, mark in _marked(rule, path, response):
             _count(tally, mark)
+            if mark.loose is not None:
+                loose.append(mark.loose)
             if mark.error and len(errors) < 20:
                 errors.append((number, mark.error))
             if write is not None:
@@ -75,7 +79,7 @@ def verify(domain: str, path: str, response: str | None, target: str | None, out
             raise DataError(
                 f"no row of {path} could be verified" + (f"; row {errors[0][0]}: {errors[0][1]}" if errors else ": it holds none")
             )
-    tally.accuracy = tally.correct / tally.rows
+    tally.accuracy, tally.loose_accuracy = tally.correct / tally.rows, sum(loose) / tally.rows if loose else None
     return tally, errors
 
 
@@ -221,7 +225,7 @@ def _told(out: str) -> Iterator[None]:
 
 def _line(number: int, row: Row, mark: Mark) -> str:
     """A row with its mark as a line of JSON, in which numbers that are not finite are null: JSON has no word for them."""
-    told = asdict(mark)
+    told = {name: value for name, value in asdict(mark).items() if name != "loose" or value is not None}
     if isinstance(row, dict) and (taken := ", ".join(f"`{name}`" for name in told if name in row)):
         raise ConfigError(f"--out would write over {taken} of row {number}; rename what the file has by that name, or leave --out away")
     found = {**(row if isinstance(row, dict) else {"row": number}), **told}

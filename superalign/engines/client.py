@@ -111,10 +111,10 @@ class Client:
                 self.met = True
                 content = await self._content(response)
         except TimeoutError as error:
-            raise Passing(f"{self.url} gave no answer within engine.timeout={self.config.timeout:g} seconds") from error
+            raise Passing(f"{self.url} gave no answer within timeout={self.config.timeout:g} seconds") from error
         except httpx.ConnectError as error:
             if not self.met:
-                raise EngineError(f"no server is at {self.url} ({error}); start one, or set engine.base_url") from error
+                raise EngineError(f"no server is at {self.url} ({error}); start one, or give another base_url") from error
             raise Passing(f"{self.url} can no longer be reached ({error})") from error
         except httpx.TransportError as error:
             raise Passing(f"the connection to {self.url} broke ({str(error) or type(error).__name__})") from error
@@ -149,7 +149,7 @@ class Client:
             return Passing(found, _wait(response.headers.get("Retry-After")))
         if status in (401, 403):
             return Refused(f"{found}; set the environment variable {self.config.api_key_env} to a key that may", status, said)
-        return Refused(f"{found}; set engine.base_url to what serves .../chat/completions" if status < 400 else found, status, said)
+        return Refused(f"{found}; give as base_url what serves .../chat/completions" if status < 400 else found, status, said)
 
     def _said(self, content: bytes) -> str:
         """The server's message in one printable line."""

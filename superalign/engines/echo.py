@@ -18,7 +18,7 @@ class Echo:
 
     def __init__(self, config: EchoConfig) -> None:
         try:
-            self.script = [(re.compile(pattern), answer) for pattern, answer in config.script]
+            self.script = [(re.compile(pattern), answer, _completion(answer)) for pattern, answer in config.script]
         except re.error as error:
             raise ConfigError(f"engine.script: {error.pattern!r} is not a regular expression: {error.msg}") from error
 
@@ -32,14 +32,19 @@ class Echo:
         """Nothing is held."""
 
     def _answer(self, prompt: str) -> Completion:
-        for pattern, answer in self.script:
+        for pattern, answer, made in self.script:
             if match := pattern.search(prompt):
+                # Reading the answer as a template anew each time takes longer than all the rest.
+                if "\\" not in answer:
+                    return made
                 try:
-                    # Reading the answer as a template anew each time takes longer than all the rest.
-                    text = match.expand(answer) if "\\" in answer else answer
+                    return _completion(match.expand(answer))
                 except (re.error, IndexError) as error:
                     raise EngineError(f"the answer {answer!r} cannot be filled in from the pattern {pattern.pattern!r}: {error}") from error
-                return Completion(text=text, num_tokens=len(text.split()), logprobs=(), finished=True)
         raise EngineError(
             f"no pattern of the script is found in the prompt {prompt!r}; end the script with an empty pattern to answer everything"
         )
+
+
+def _completion(text: str) -> Completion:
+    return Completion(text=text, num_tokens=len(text.split()), logprobs=(), finished=True)

@@ -39,3 +39,9 @@ class PromotionConfig(Config):
     """Largest relative fall of the distinct answers among the samples of problems that are not yet solved."""
     min_gap: float = 0.0
     """Least generation-verification gap, lower bound of its interval."""
+    max_critic_loss: float = Field(default=0.02, ge=0, le=1)
+    """Largest fall of accuracy, and of AUC, on its own test with which a critic that was trained again replaces the old one."""
+    max_critic_slips: float = Field(default=0.05, ge=0, le=1)
+    """Largest rise there of its false alarms, and largest fall of the share of wrong answers in which it finds the first wrong step."""
+    min_upheld: float = Field(default=0.5, ge=0, le=1)
+    """Least share of what the critic would keep that people uphold, lower bound of its interval; below it the round warns."""

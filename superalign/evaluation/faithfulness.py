@@ -23,7 +23,7 @@ Steps = Sequence[tuple[int, int]]
 Manner = Literal["points", "elsewhere", "agrees", "objects", "blind"]
 
 FEWEST = 10
-"""Right answers, and wrong ones, below which a critic's manner is not told."""
+"""Verdicts on right answers, and on wrong ones, below which a critic's manner is not told."""
 NEARLY = 0.05
 """Share of the answers below which an objection, or agreement, is an exception."""
 
@@ -48,8 +48,8 @@ class Faithfulness(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     manner: Manner | None
     """``points``: most of its objections to wrong answers name the first mistake. ``elsewhere``: most name another step. ``agrees``: it
-    all but never objects. ``objects``: it all but always does. ``blind``: it objects to right answers as often as to wrong ones. None
-    where there are too few answers to tell."""
+    all but never objects. ``objects``: it all but always does. ``blind``: it objects to right answers as often as to wrong ones. Only
+    verdicts that could be read tell; None where they are too few."""
     found: Estimate | None
     """Share of the wrong answers in which it names the first wrong step."""
     pointed: Estimate | None
@@ -67,7 +67,7 @@ class Faithfulness(BaseModel):
 
 
 def compared(steps: Steps, truth: Ruling, said: Critique) -> Judged:
-    """A critique held against the truth; a critic that names no step is taken at its first span."""
+    """A critique held against the truth; a critic that names no step is taken at the first that its spans touch."""
     if truth.right or truth.step is None:
         return Judged(truth.right, said.verdict, None)
     pointed = _pointed(steps, said) if said.verdict is False else set[int]()
@@ -84,8 +84,11 @@ def faithfulness(judged: Iterable[Judged], bootstrap: Bootstrap) -> Faithfulness
     pointed = _mean(bootstrap, [row.found for row in wrong if row.verdict is False])
     objected = _mean(bootstrap, [row.verdict is False for row in wrong])
     alarms = _mean(bootstrap, [row.verdict is False for row in rows if row.right])
+    # Who says nothing agrees with nobody.
+    told = [row for row in rows if row.verdict is not None]
+    objections, needless = (_mean(bootstrap, [row.verdict is False for row in told if row.right is right]) for right in (False, True))
     return Faithfulness(
-        manner=_manner(objected, alarms, pointed),
+        manner=_manner(objections, needless, pointed),
         found=_mean(bootstrap, [row.found for row in wrong]),
         pointed=pointed,
         overlap=_mean(bootstrap, [row.overlap for row in wrong]),

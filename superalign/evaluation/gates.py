@@ -27,12 +27,8 @@ FEWEST = 10
 """Problems below which diversity and gap are not judged, nor a critic."""
 CRITIC = "critic "
 """How the names of the critic's gates begin."""
-CRITIC_LOSS = 0.02
-"""Largest fall of the critic's accuracy, and of its AUC."""
-CRITIC_SLIPS = 0.05
-"""Largest rise of its false alarms, and largest fall of the share of wrong answers in which it finds the first wrong step."""
-UPHELD = 0.5
-"""Least share of what the critic would keep that people uphold."""
+UP, DOWN = 1, -1
+"""Which way a measure of the critic is better."""
 
 
 def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: EvaluationConfig, rng_seed: int = 0) -> list[Verdict]:
@@ -47,7 +43,7 @@ def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: 
         _pass(gate, promotion, bootstrap),
         _diversity(gate, promotion, bootstrap),
         _gap(rows, promotion, bootstrap),
-        *_critic([row for row in given if row.part == "critic"], bootstrap),
+        *_critic([row for row in given if row.part == "critic"], promotion, bootstrap),
     ]
 
 
@@ -67,7 +63,7 @@ def of_critic(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict.name.startswith(CRITIC)]
 
 
-def upheld(labels: Iterable[Label]) -> list[Verdict]:
+def upheld(labels: Iterable[Label], promotion: PromotionConfig) -> list[Verdict]:
     """Whether people uphold what the round's critic would keep, by the audit's labels; nothing where there are none."""
     right = [label.verdict for label in labels if label.reason == "audit" and label.verdict is not None]
     if not right:
@@ -75,11 +71,11 @@ def upheld(labels: Iterable[Label]) -> list[Verdict]:
     share = sum(right) / len(right)
     low, high = wilson(share, len(right))
     detail = f"people upheld {sum(right)} of {len(right)} audited answers that the critic would keep; the lower end counts"
-    passed = low >= UPHELD
-    return [Verdict(name="upheld", severity="warning", passed=passed, value=share, limit=UPHELD, low=low, high=high, detail=detail)]
+    limit, passed = promotion.min_upheld, low >= promotion.min_upheld
+    return [Verdict(name="upheld", severity="warning", passed=passed, value=share, limit=limit, low=low, high=high, detail=detail)]
 
 
-def _critic(rows: list[Outcome], bootstrap: Bootstrap) -> list[Verdict]:
+def _critic(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) -> list[Verdict]:
     """The gates of a critic that was trained again, over the answers that both judged; an answer without a verdict is misjudged.
 
     What too few answers show is no gate, but for the accuracy, without which the critic is not replaced.
@@ -95,32 +91,35 @@ def _critic(rows: list[Outcome], bootstrap: Bootstrap) -> list[Verdict]:
     told = np.array([row.found is not None and new.found is not None for row, new in pairs])
     finds = np.array([[bool(row.found) for row in pair] for pair in pairs])
     areas = [auc(column, right.astype(np.float64)) for column in scores.T]
+    loss, slips = promotion.max_critic_loss, promotion.max_critic_slips
+    if not judged[:, 1].any():
+        return [_unknown(f"{CRITIC}accuracy", 0 - loss, "the new critic came to no verdict on its own test")]
     return [
-        _share("accuracy", true, -CRITIC_LOSS, bootstrap),
-        *([_moved("AUC", areas[0], areas[1] - areas[0], -CRITIC_LOSS)] if areas[0] is not None and areas[1] is not None else []),
-        *([_share("false alarms", scores[both] < 0.5, CRITIC_SLIPS, bootstrap)] if both.sum() >= FEWEST else []),
-        *([_share("finds", finds[told], -CRITIC_SLIPS, bootstrap)] if told.sum() >= FEWEST else []),
+        _share("accuracy", true, UP, loss, bootstrap),
+        *([_moved("AUC", areas[0], areas[1] - areas[0], UP, loss)] if areas[0] is not None and areas[1] is not None else []),
+        *([_share("false alarms", scores[both] < 0.5, DOWN, slips, bootstrap)] if both.sum() >= FEWEST else []),
+        *([_share("finds", finds[told], UP, slips, bootstrap)] if told.sum() >= FEWEST else []),
     ]
 
 
-def _share(name: str, marks: NDArray[np.bool_], limit: float, bootstrap: Bootstrap) -> Verdict:
-    """Whether a share, ``(answers, 2)`` before and after, moved by no more than its limit."""
+def _share(name: str, marks: NDArray[np.bool_], better: int, most: float, bootstrap: Bootstrap) -> Verdict:
+    """Whether a share, ``(answers, 2)`` before and after, grew no worse than it may."""
     before, after = marks.T.astype(np.float64)
     change = bootstrap.mean(after - before)
     if change is None or change.n < FEWEST:
-        return _unknown(f"{CRITIC}{name}", limit, f"the critic's own test has fewer than {FEWEST} answers")
-    return _moved(name, float(before.mean()), change.mean, limit, change)
+        return _unknown(f"{CRITIC}{name}", 0 - better * most, f"the critic's own test has fewer than {FEWEST} answers")
+    return _moved(name, float(before.mean()), change.mean, better, most, change)
 
 
-def _moved(name: str, before: float, change: float, limit: float, estimate: Estimate | None = None) -> Verdict:
-    """Whether a measure of the critic fell by no more than a limit below zero, or rose by no more than one above it."""
+def _moved(name: str, before: float, change: float, better: int, most: float, estimate: Estimate | None = None) -> Verdict:
+    """Whether a measure of the critic, better ``UP`` or ``DOWN``, grew worse by no more than ``most``."""
     said = _signed(estimate) if estimate else f"{change:+.3f}"
     return Verdict(
         name=f"{CRITIC}{name}",
         severity="warning",
-        passed=change >= limit if limit < 0 else change <= limit,
+        passed=better * change >= -most,
         value=change,
-        limit=limit,
+        limit=0 - better * most,
         baseline=before,
         low=estimate.low if estimate else None,
         high=estimate.high if estimate else None,

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,8 @@ from superalign.oversight.review import Question, Review
 
 COLUMNS = ("id", "category", "prompt", "response", "annotator", "verdict", "step", "correction", "seconds")
 VERDICTS = {"right": True, "true": True, "wrong": False, "false": False}
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+CHANGED = re.compile(r"[=+\-@\t\r]|[\d.,:/\s-]+(e[+-]?\d+)?$", re.IGNORECASE)
+"""What a spreadsheet would not leave as it is: a formula, a number, a date."""
 
 
 class Imported(BaseModel):
@@ -40,7 +42,7 @@ class Imported(BaseModel):
 def export(review: Review, path: Path, name: str | None = None) -> int:
     """Writes the open questions to a ``.csv`` or ``.jsonl`` file with empty columns for the answer; returns how many.
 
-    In CSV, text that a spreadsheet would run as a formula is preceded by an apostrophe.
+    In CSV, text that a spreadsheet would run as a formula, or round as a number, is preceded by an apostrophe.
 
     Args:
         review: The queue.
@@ -52,7 +54,7 @@ def export(review: Review, path: Path, name: str | None = None) -> int:
     """
     _check_suffix(path)
     questions = review.open_questions(name and f"human:{name}")
-    rows = [{**dict.fromkeys(COLUMNS, ""), **question.model_dump(), "annotator": name or ""} for question in questions]
+    rows = [{**dict.fromkeys(COLUMNS, ""), **question.model_dump(exclude={"steps"}), "annotator": name or ""} for question in questions]
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.exists():
@@ -78,7 +80,7 @@ def _write(file: IO[str], suffix: str, rows: list[dict[str, str]]) -> None:
 
 
 def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if CHANGED.match(text) else text
 
 
 def load(review: Review, path: Path, name: str, *, revise: bool = False) -> Imported:
@@ -88,7 +90,7 @@ def load(review: Review, path: Path, name: str, *, revise: bool = False) -> Impo
         review: The queue.
         path: The file.
         name: Who gave the answers of rows without ``annotator``.
-        revise: Whether an answer may replace what the same person said before.
+        revise: Whether an answer may replace another that stands; only those of ``name`` are then taken.
 
     Raises:
         DataError: The file as a whole cannot be read.
@@ -112,6 +114,8 @@ def _load(review: Review, rows: Iterable[tuple[int, Any]], name: str, revise: bo
             answer = _answer(row, name, asked)
             if answer is None:
                 empty += 1
+            elif revise and answer.annotator != f"human:{name}":
+                raise DataError(f"{answer.id} is answered by {answer.annotator} here; `--revise` replaces answers of {name} only (`--by`)")
             else:
                 given[answer.slot(queue.annotators)].append((number, answer))
         except DataError as error:
@@ -145,9 +149,11 @@ def _answer(row: Any, name: str, asked: Mapping[str, Question]) -> Answer | None
     """The answer in a row; None where the verdict is left empty; DataError if it is none."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
         raise DataError(f"wants an object with `id` and `verdict`; found {str(row)[:80]}")
-    identity = row["id"].strip()
+    identity = row["id"].strip().removeprefix("'")
     verdict = verdict_of(row.get("verdict"), identity)
     if verdict is None:
+        if row.get("step") not in (None, "") or row.get("correction"):
+            raise DataError(f"{identity} has a step or a correction and no verdict; add `wrong`, or leave all of them empty")
         return None
     if identity in asked:  # where it is not, the queue says so
         _check_texts(row, asked[identity])

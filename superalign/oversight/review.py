@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -35,6 +35,17 @@ class Question(BaseModel):
     """The response's text."""
     category: str
     """Cell of the domain's taxonomy."""
+    steps: int | None = Field(default=None, ge=1)
+    """How many steps the response has, where the domain can tell them apart."""
+
+    def check(self, answer: Answer) -> None:
+        """DataError where an answer contradicts itself, or names a step that the response has not."""
+        if answer.verdict and (answer.step is not None or answer.correction):
+            raise DataError(f"{self.id} is said to be right, and yet has a wrong step or a correction; leave both out, or answer `wrong`")
+        if self.steps and answer.step is not None and answer.step > self.steps:
+            raise DataError(
+                f"{self.id} has no step {answer.step}; its {self.steps} steps are counted from 0, and {self.steps} says that one is missing"
+            )
 
 
 class Queue(BaseModel):
@@ -61,9 +72,18 @@ class Review:
         """The round that asks."""
         return int(self.folder.name)
 
-    def ask(self, asked: Sequence[Label], annotators: int = 1) -> None:
-        """Puts the questions; what was answered before stays, and so does the hour of a queue with the same questions."""
-        questions = [Question(id=label.response, prompt=label.prompt, response=label.text, category=label.category) for label in asked]
+    def ask(self, asked: Sequence[Label], annotators: int = 1, steps: Callable[[str], Sequence[object]] = lambda _: ()) -> None:
+        """Puts the questions; what was answered before stays, and so does the hour of a queue with the same questions.
+
+        Args:
+            asked: What is asked.
+            annotators: How many people are to answer each.
+            steps: Splits a response into its steps, as the domain does.
+        """
+        questions = [
+            Question(id=row.response, prompt=row.prompt, response=row.text, category=row.category, steps=len(steps(row.text)) or None)
+            for row in asked
+        ]
         known = self.load() if self.queue.is_file() else None
         opened = known.opened if known and known.questions == questions else time.time()
         put = Queue(opened=opened, questions=questions, annotators=annotators)
@@ -135,7 +155,7 @@ class Review:
     def take(self, given: Sequence[Answer], *, revise: bool = False) -> list[bool | DataError]:
         """Appends answers, each of which is judged by itself, as ``answer`` does: whether it is new, or why it is not taken."""
         queue = self.load()
-        asked = {question.id for question in queue.questions}
+        asked = {question.id: question for question in queue.questions}
         with self.log.open("a+b") as log:
             fcntl.flock(log, fcntl.LOCK_EX)
             stands = last(self.history(), queue.annotators)
@@ -187,11 +207,10 @@ class Review:
                 f"round's own command puts the questions again, and the answers given so far stay"
             ) from error
 
-    def _is_new(self, answer: Answer, asked: set[str], stands: Answer | None, revise: bool) -> bool:
+    def _is_new(self, answer: Answer, asked: Mapping[str, Question], stands: Answer | None, revise: bool) -> bool:
         if answer.id not in asked:
             raise self._unknown(answer.id)
-        if answer.verdict and (answer.step is not None or answer.correction):
-            raise DataError(f"{answer.id} is said to be right, and yet has a wrong step or a correction; leave both out, or answer `wrong`")
+        asked[answer.id].check(answer)
         if answer.verdict is None:
             if stands is None or stands.annotator != answer.annotator:
                 raise DataError(f"{answer.annotator} has no answer to {answer.id} that could be taken back")

@@ -54,8 +54,8 @@ def uncertainty(row: Feedback) -> float:
 
 
 def disagreement(row: Feedback) -> float:
-    """How far the critic's score and the agreement among samples differ, in [0, 1]; 1 where the critic could say nothing."""
-    return 1.0 if row.source == UNJUDGED else abs(row.score - row.agreement)
+    """How far the critic's score and the agreement among samples differ, or a panel's members, in [0, 1]; 1 where nobody could judge."""
+    return 1.0 if row.source == UNJUDGED else max(abs(row.score - row.agreement), row.dissent or 0.0)
 
 
 def change(row: Feedback, group: Sequence[Feedback], sure: float) -> float:

@@ -35,13 +35,13 @@ def oversee(
     return Artifact.write(f"{folder}/labels.parquet", Label, Review(REVIEWS / Path(folder).name).labels(asked))
 
 
-def ask(*, oversight: OversightConfig, folder: str, **looked_at: Any) -> list[str]:
+def ask(*, oversight: OversightConfig, folder: str, domain: DomainConfig, **looked_at: Any) -> list[str]:
     """Puts the round's questions into the review queue; the ids of the responses that people are asked about.
 
     ``looked_at`` is what ``oversee`` is given beside them.
     """
-    asked = _selected(oversight, folder, **looked_at)
-    Review(REVIEWS / Path(folder).name).ask(asked, oversight.annotators)
+    asked = _selected(oversight, folder, domain, **looked_at)
+    Review(REVIEWS / Path(folder).name).ask(asked, oversight.annotators, domain.build().steps)
     return [label.response for label in asked]
 
 

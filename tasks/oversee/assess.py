@@ -14,10 +14,10 @@ from superalign.oversight.review import Review
 from tasks import store, track
 
 if TYPE_CHECKING:
-    from mlflow.entities import Feedback, Trace
+    from mlflow.entities import Expectation, Feedback, Trace
 
 VERDICT = "verdict"
-"""Name of the assessment in which a person answers."""
+"""Name of the assessment in which a person answers, in small letters or capital ones."""
 
 
 def show(run: str, number: int, asked: Sequence[str], *, queries: Artifact, responses: Artifact, critiques: Artifact | None) -> None:
@@ -57,14 +57,14 @@ def _take(review: Review, answer: Answer) -> bool | DataError:
     return taken
 
 
-def _answer(response: str, verdict: bool, feedback: Feedback, trace: Trace, origin: str) -> Answer:
-    when = datetime.fromtimestamp((feedback.last_update_time_ms or 0) / 1000, UTC).isoformat(timespec="seconds")
+def _answer(response: str, verdict: bool, feedback: Feedback | Expectation, trace: Trace, origin: str) -> Answer:
+    when = datetime.fromtimestamp((feedback.last_update_time_ms or 0) / 1000, UTC).isoformat(timespec="milliseconds")
     others = [other for other in trace.info.assessments if other.source.source_type != feedback.source.source_type]
     assisted = any((other.create_time_ms or 0) < (feedback.create_time_ms or 0) for other in others)
     return person(str(feedback.source.source_id), response, verdict, answered=when, assisted=assisted, origin=origin)
 
 
-def _verdicts(number: int) -> Iterator[tuple[str, Trace, Feedback]]:
+def _verdicts(number: int) -> Iterator[tuple[str, Trace, Feedback | Expectation]]:
     """The response, trace and verdict of each that a person gave and nobody replaced."""
     import mlflow
 
@@ -73,13 +73,15 @@ def _verdicts(number: int) -> Iterator[tuple[str, Trace, Feedback]]:
         mlflow.flush_trace_async_logging()
         found = track.traces(identity, number)
     for response, trace in found.items():
-        for feedback in _feedback(trace.info.assessments):
-            yield response, trace, feedback
+        for said in _said(trace.info.assessments):
+            yield response, trace, said
 
 
-def _feedback(assessments: Iterable[object]) -> Iterator[Feedback]:
-    from mlflow.entities import Feedback
+def _said(assessments: Iterable[object]) -> Iterator[Feedback | Expectation]:
+    from mlflow.entities import Expectation, Feedback
 
     for one in assessments:
-        if isinstance(one, Feedback) and one.name == VERDICT and one.source.source_type == "HUMAN" and one.valid is not False:
+        if not isinstance(one, Feedback | Expectation) or one.name.strip().lower() != VERDICT:
+            continue
+        if one.source.source_type == "HUMAN" and one.valid is not False:
             yield one

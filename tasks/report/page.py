@@ -11,6 +11,7 @@ from superalign.evaluation.outcomes import Part
 from superalign.evaluation.statistics import Estimate
 from superalign.evaluation.summary import Comparison, Summary
 from superalign.journal import STAGES, RoundRecord
+from superalign.oversight.simulated import SIMULATED
 from superalign.records import Critique, Example, Verdict
 from superalign.validation.balance import HUMAN
 from tasks.report import plots
@@ -130,11 +131,8 @@ def _critiques(facts: Facts, images: Mapping[str, Html]) -> Html:
 def _case(case: Case) -> Html:
     label = case.label
     critic = [(f"{critique.critic}", _critique(critique)) for critique in case.critiques]
-    human = (
-        [("human", [_word(label.verdict), f" {label.annotator}", f", wrong from step {label.step + 1}" if label.step is not None else ""])]
-        if label
-        else []
-    )
+    step = f", first wrong step {label.step}" if label and label.step is not None else ""
+    human = [("human", [_word(label.verdict), f" {_name(label.annotator)}{step}"])] if label else []
     rows: list[tuple[str, Content]] = [("query", quoted(case.query.prompt)), ("response", quoted(case.response.text)), *critic, *human]
     if label and label.correction:
         rows.append(("correction", quoted(label.correction)))
@@ -337,8 +335,13 @@ def _compared(comparison: Comparison) -> list[Content]:
 
 
 def _people(facts: Facts) -> str:
-    names = sorted({label.annotator for label in facts.labels})
-    return ", ".join("a simulated human" if name == "human:simulated" else name for name in names) or "nobody was asked"
+    given = [opinion.annotator for label in facts.labels for opinion in label.opinions] or [label.annotator for label in facts.labels]
+    return ", ".join(sorted({_name(annotator) for annotator in given})) or "nobody was asked"
+
+
+def _name(annotator: str) -> str:
+    """Who gave a verdict, as the page names them."""
+    return "a simulated human" if annotator == SIMULATED else annotator.removeprefix("human:").replace(",", ", ")
 
 
 def _word(verdict: bool | None) -> Html:

@@ -59,7 +59,7 @@ class Toy:
     def call(self, *words: str, kill: str = "") -> subprocess.CompletedProcess[str]:
         """The command, to its end."""
         with self.start(*words, kill=kill) as process:
-            out, said = process.communicate(timeout=240)
+            out, said = process.communicate(timeout=600)
         return subprocess.CompletedProcess(words, process.returncode, out, said)
 
     def json(self, *words: str, code: int = 0) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from flows.cli import main
+from flows.cli import main, screen
 
 Captured = pytest.CaptureFixture[str]
 
@@ -71,6 +72,21 @@ def test_win_rates_and_bins_are_for_scripts_and_on_demand_for_people(capsys: Cap
     assert "how often A wins" in out and "coin gives no win rate: the judge may be no better" in out and "0.8 to 0.9" in out
     assert main(["agreement", path]) == 0
     assert "wins" not in (out := capsys.readouterr().out) and "0.8 to 0.9" not in out
+
+
+def test_at_80_columns_no_word_of_a_heading_is_broken(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen, "out", lambda: Console(file=sys.stdout, width=80, highlight=False))
+    path = write([{**row, "order": order} for row in sound("gpt-3.5-turbo") for order in (0, 1)])
+    assert main(["agreement", path, "--wins", "A", "--bins"]) == 0
+    assert main(["calibrate", path, "--risk", "0.15"]) == 0
+    headings = "accuracy kappa ece unparsed same in both corrected likeliest labelled sees none coverage thresholds temperature isotonic"
+    assert {*headings.split()} <= {*capsys.readouterr().out.split()}
+
+
+def test_labels_of_many_kinds_are_not_all_shown(capsys: Captured) -> None:
+    path = write([{"item": at, "judge": "j", "verdict": f"text {at}", "label": f"text {at}"} for at in range(100)])
+    assert main(["agreement", path]) == 0
+    assert "text 7 and 92 more" in capsys.readouterr().out and len(printed(capsys, "agreement", path)["classes"]) == 100
 
 
 def test_labels_that_look_like_the_screens_own_marks_are_shown_as_they_are(capsys: Captured) -> None:

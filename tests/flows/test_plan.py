@@ -8,9 +8,10 @@ from typing import Any, Literal
 import pytest
 
 from flows.plan import discard, left, plan, settled
+from flows.progress import Progress
 from superalign import journal
 from superalign.artifacts import Artifact
-from superalign.critics.judge import JudgeConfig
+from superalign.critics.consistency import ConsistencyConfig
 from superalign.digest import package_digest
 from superalign.domains import ArithmeticConfig, Gsm8kConfig
 from superalign.errors import ArtifactError, ConfigError, DataError
@@ -18,7 +19,7 @@ from superalign.journal import Campaign, Change, RoundRecord
 from superalign.learners import LaunchConfig, LoraConfig, SftConfig
 from superalign.policy import Policy
 from superalign.recipe import CampaignConfig, RoundConfig
-from superalign.records import Query
+from superalign.records import Outcome, Query
 from tasks import register
 
 CONFIG = RoundConfig(num_queries=10)
@@ -141,6 +142,15 @@ def test_a_round_of_which_nothing_is_known_is_not_settled(workspace: Path) -> No
         plan(asked(number=5))
 
 
+def test_what_another_critic_marked_is_not_held_against_what_this_one_marks(workspace: Path) -> None:
+    made = Artifact.write("data/rounds/0001/evaluations.parquet", Outcome, [])
+    record(0)
+    record(1, artifacts={"evaluate": made})
+    begun, other = record(2, "running"), CONFIG.model_copy(update={"critic": ConsistencyConfig()})
+    assert Progress(CONFIG, begun).measured == made
+    assert Progress(other, begun.model_copy(update={"config": other.model_dump(mode="json")})).measured is None
+
+
 IMPOSSIBLE = SftConfig(launch=LaunchConfig(num_processes=64), batch_size=64)
 
 
@@ -175,8 +185,25 @@ def test_a_champion_with_another_adapter_is_refused_before_a_round_begins(worksp
     assert plan(wanted("champion", 4)).first == plan(wanted("base", 16)).first == 1
 
 
-def test_a_dimension_that_the_domain_has_not_is_refused_before_a_round_begins(workspace: Path) -> None:
-    critic = JudgeConfig(mode="dimensions", dimensions={"corectness": 1.0}, model="blank")
-    config = RoundConfig(critic=critic, critic_learner=None, learner=SftConfig(model="blank"))
-    with pytest.raises(ConfigError, match=r"critic\.dimensions: the domain arithmetic has no 'corectness'; did you mean correctness\?"):
+RUBRIC = {"type": "judge", "mode": "dimensions", "dimensions": {"corectness": 1.0}}
+TRUSTED = {"risk": 0.1, "confidence": 0.9, "judges": [{"judge": "generative", "threshold": 0.9}, {"judge": "judge", "threshold": 0.9}]}
+
+
+@pytest.mark.parametrize(
+    ("critic", "where"),
+    [
+        (RUBRIC, "critic"),
+        ({"type": "panel", "members": [{"type": "generative"}, RUBRIC]}, r"critic\.members\.1"),
+        ({"type": "cascade", "members": [{"type": "generative"}, RUBRIC], "thresholds": TRUSTED}, r"critic\.members\.1"),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_critic_that_does_not_fit_the_domain_is_refused_before_a_round_begins(
+    critic: dict[str, Any], where: str, begun: bool, workspace: Path
+) -> None:
+    if begun:
+        record(0)
+    config = RoundConfig.model_validate({"critic": critic, "critic_learner": None})
+    with pytest.raises(ConfigError, match=rf"^{where}\.dimensions: the domain arithmetic has no 'corectness'; did you mean correctness\?"):
         plan(CampaignConfig(round=config))
+    assert journal.campaign() is None

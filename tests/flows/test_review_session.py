@@ -20,6 +20,7 @@ from flows.cli.people.desk import Desk
 from flows.cli.people.session import Session
 from superalign import journal
 from superalign.artifacts import Artifact
+from superalign.domains import ArithmeticConfig
 from superalign.journal import Change, RoundRecord
 from superalign.oversight.answers import person
 from superalign.oversight.review import Review
@@ -59,7 +60,7 @@ def review(workspace: Path) -> Review:
     ).save()
     assert journal.read(1) is not None
     queue = Review(Path(".superalign/review/0001"))
-    queue.ask(ASKED, annotators=2)
+    queue.ask(ASKED, 2, ArithmeticConfig().build().steps)
     return queue
 
 
@@ -91,7 +92,7 @@ def typed(*turns: tuple[str, str]) -> tuple[str, int]:
                 shown += until(screen, awaited)
                 os.write(screen, keys.encode())
             shown += until(screen, "left for ada")
-            code = process.wait(timeout=60)
+            code = process.wait(timeout=300)
         finally:
             process.kill()
     assert termios.tcgetattr(keyboard) == before
@@ -160,9 +161,10 @@ def test_undo_takes_the_last_answer_back_and_asks_the_same_again(review: Review,
 
 
 def test_a_step_that_is_none_is_asked_for_again(review: Review, piped: Piped) -> None:
-    shown = piped("w\nsecond\n-1\n2\nit is\x1b 3\n2\nit is 3\nq\n")
+    shown = piped("w\nsecond\n-1\n3\n2\nit is\x1b 3\n2\nit is 3\nq\n")
     assert said(review) == [(False, 2, "it is 3")]
-    assert shown.count("number of the first wrong step") == 4
+    assert shown.count("number of the first wrong step") == 5
+    assert "has no step 3; its 2 steps are counted from 0" in shown
     assert "1  b:0+0+0=" in shown, "the steps are shown by their numbers"
 
 

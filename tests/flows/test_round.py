@@ -155,7 +155,7 @@ def test_a_round_waits_for_people_and_goes_on_with_their_answers(loop: Toy) -> N
         assert (status["running"], status["questions"]) == (1, len(asked))
         for question in asked:
             assert loop.call("review", "answer", question["id"], "wrong", "--by", "ada").returncode == 0
-        out, said = process.communicate(timeout=240)
+        out, said = process.communicate(timeout=600)
     made = json.loads(out)["rounds"][0]
     assert (made["status"], made["human_labels"]) == ("finished", len(asked)), said
     rows = loop.json("show", "1", "labels")["rows"]

@@ -155,7 +155,7 @@ def served(toy: Toy, *words: str) -> Iterator[dict[str, Any]]:
             yield found
         finally:
             server.send_signal(signal.SIGTERM)
-            rest = server.communicate(timeout=200)[0]
+            rest = server.communicate(timeout=600)[0]
         assert (server.returncode, rest) == (0, ""), log.read_text()
         assert "Traceback" not in log.read_text()
 

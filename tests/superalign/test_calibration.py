@@ -7,7 +7,7 @@ import pytest
 from sklearn.isotonic import IsotonicRegression  # type: ignore[import-untyped]
 
 from superalign.errors import DataError
-from superalign.oversight.judges.calibration import Floats, cross_validated, ece, isotonic, reliability, temperature
+from superalign.oversight.judges.calibration import Floats, by_chance, cross_validated, ece, isotonic, reliability, temperature
 
 
 def overconfident(n: int, rng_seed: int, factor: float = 3.0) -> tuple[Floats, Floats]:
@@ -22,6 +22,22 @@ def error(scores: Floats, right: Floats) -> float:
     found = ece(scores, right)
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(("n", "mean"), [(20, 0.16), (100, 0.07), (1000, 0.02)])
+def test_calibrated_scores_have_the_error_that_the_docs_name_the_larger_the_fewer_they_are(n: int, mean: float) -> None:
+    rng = np.random.default_rng(0)
+    drawn = [rng.uniform(0.5, 1, n) for _ in range(300)]
+    assert np.mean([error(scores, (rng.random(n) < scores).astype(np.float64)) for scores in drawn]) == pytest.approx(mean, abs=0.005)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_nineteen_in_twenty_calibrated_scores_err_no_more_than_by_chance_and_overconfident_ones_do(n: int) -> None:
+    drawn = [overconfident(n, seed, factor=1) for seed in range(100)]
+    assert 88 <= sum(error(scores, right) <= (by_chance(scores) or 0) for scores, right in drawn) <= 99
+    scores, right = overconfident(200, 0)
+    assert error(scores, right) > 1.2 * (by_chance(scores) or 0)
+    assert by_chance(np.array([])) is None
 
 
 def test_scores_that_are_the_observed_shares_are_calibrated() -> None:

@@ -350,3 +350,19 @@ def test_critics_and_answers_see_what_was_said_and_not_what_was_thought(tmp_path
     assert task.final(said) == "yes"
     asked = task.critic_prompt("say 1", said)
     assert ("<think>" in asked, "Yes." in asked) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "steps"),
+    [
+        ("one\n\n two", ["one", " two"]),
+        ("<think>no\nnot so</think>\n\none\ntwo", ["one", "two"]),
+        ("<think>one\n</think>one\n<think>two\nthree</think>two", ["one", "two"]),
+        ("one\n<think>one\ntwo", ["one"]),
+        ("<think>one\ntwo", []),
+    ],
+)
+def test_steps_are_the_lines_of_what_was_said_at_their_places_in_the_whole(tmp_path: Path, said: str, steps: list[str]) -> None:
+    places = chat(tmp_path, ["yes", "no"]).steps(said)
+    assert [said[start:end] for start, end in places] == steps
+    assert [*places] == sorted(places)

@@ -27,6 +27,13 @@ def test_the_order_in_which_two_critics_write_does_not_matter(workspace: Path) -
     assert list(join(made.queries, made.responses, turns)) == ROWS
 
 
+def test_how_far_a_panel_is_of_two_minds_goes_with_what_it_said(workspace: Path) -> None:
+    made = ToyRound("data/rounds/0001", ROWS)
+    said = [row.model_copy(update={"dissent": 0.25} if row.critic == "generative" else {}) for row in made.critiques.records(Critique)]
+    told = Artifact.write("told.parquet", Critique, said)
+    assert {row.dissent for row in join(made.queries, made.responses, told)} == {0.25}
+
+
 def test_a_human_verdict_overrides_the_critics_score_and_an_unanswered_label_does_not(workspace: Path) -> None:
     made = ToyRound("data/rounds/0001", ROWS)
     found = list(join(made.queries, made.responses, made.critiques, [label("1+1=", "2", verdict=False), label("2+2=", "4", verdict=None)]))

@@ -1,6 +1,6 @@
 import random
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -30,8 +30,8 @@ def healthy(parts: Iterable[str] = ("gate", "benchmark")) -> Iterator[Outcome]:
         yield outcome("attacks", "before", number, True, kept=1, kept_correct=1)
 
 
-def verdicts(rows: Iterable[Outcome]) -> dict[str, Verdict]:
-    return {verdict.name: verdict for verdict in decide(rows, PromotionConfig(), CONFIG)}
+def verdicts(rows: Iterable[Outcome], promotion: PromotionConfig | None = None) -> dict[str, Verdict]:
+    return {verdict.name: verdict for verdict in decide(rows, promotion or PromotionConfig(), CONFIG)}
 
 
 def failed(rows: Iterable[Outcome]) -> list[str]:
@@ -172,7 +172,7 @@ def test_a_critic_as_good_as_the_old_one_replaces_it() -> None:
         ((0.8, 0.6), True, ["critic accuracy"]),
         ((0.4, 0.3), True, ["critic accuracy", "critic false alarms"]),
         ((0.8, 0.2), False, ["critic finds"]),
-        ((None, None), True, ["critic accuracy", "critic AUC"]),
+        ((None, None), True, ["critic accuracy"]),
         ((None, 0.2), True, ["critic accuracy"]),
         ((0.8, None), True, ["critic accuracy"]),
     ],
@@ -186,9 +186,35 @@ def test_a_worse_critic_does_not_replace_the_old_one_and_keeps_no_learner_from_i
     assert promoted([*verdicts(healthy()).values(), *said.values()])
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "change"),
+    [
+        ("critic accuracy", "max_critic_loss", -0.05),
+        ("critic false alarms", "max_critic_slips", 0.1),
+        ("critic finds", "max_critic_slips", -0.1),
+    ],
+)
+def test_how_much_worse_a_critic_may_grow_is_for_the_recipe_to_say(name: str, setting: str, change: float) -> None:
+    worse: dict[str, dict[str, Any]] = {
+        "critic0": {"score": 0.4},
+        "critic1": {"found": False},
+        "critic2": {"score": 0.4},
+        "critic3": {"found": False},
+    }
+    rows = list(exam(dict.fromkeys(MOMENTS, (0.8, 0.2)), dict.fromkeys(MOMENTS, True)))
+    rows = [row.model_copy(update=worse.get(row.query, {}) if row.moment == "after" else {}) for row in rows]
+    swapped = [row.model_copy(update={"moment": "after" if row.moment == "before" else "before"}) for row in rows]
+    for most in (0.0, 0.2):
+        promotion = PromotionConfig.model_validate({setting: most})
+        fell, rose = (verdicts([*healthy(), *each], promotion)[name] for each in (rows, swapped))
+        assert fell.value == pytest.approx(change)
+        assert (fell.limit, fell.passed, rose.passed) == (most if change > 0 else -most, most > 0, True)
+
+
 def test_the_first_training_of_a_critic_without_a_verdict_is_a_gain() -> None:
     assert replaced(retrained((None, None), (0.9, 0.1), found=(False, False)).values())
     assert not replaced(retrained((None, None), (0.4, 0.6), found=(False, False)).values())
+    assert not replaced(retrained((None, None), (None, None), found=(False, False)).values())
 
 
 def test_a_critic_that_said_nothing_gave_no_false_alarms_to_be_held_against_the_next() -> None:
@@ -220,9 +246,9 @@ def test_what_a_critic_is_not_tested_on_is_no_gate() -> None:
 def test_people_who_uphold_too_little_of_what_is_kept_are_heard(right: int, wrong: int, passed: bool) -> None:
     asked = [label(f"{index}+1=", "2", index < right) for index in range(right + wrong)]
     others: list[Label] = [label("9+9=", "1", False, reason="uncertain"), label("8+8=", "1", None)]
-    (verdict,) = upheld([*asked, *others])
+    (verdict,) = upheld([*asked, *others], PromotionConfig())
     assert (verdict.name, verdict.severity, verdict.passed, verdict.value) == ("upheld", "warning", passed, right / (right + wrong))
 
 
 def test_where_nobody_was_asked_nobody_decides() -> None:
-    assert upheld([label("9+9=", "1", False, reason="uncertain"), label("8+8=", "1", None)]) == []
+    assert upheld([label("9+9=", "1", False, reason="uncertain"), label("8+8=", "1", None)], PromotionConfig()) == []

@@ -227,8 +227,8 @@ def test_a_verdict_is_the_conjunction_of_what_is_followed() -> None:
 
 def test_an_empty_response_follows_nothing() -> None:
     for text in ("", " \n"):
-        mark = verify(target(("punctuation:no_comma", {})), text, loose=True)
-        assert (mark.verdict, mark.parsed, mark.error) == (False, "0 of 1", "the response is empty")
+        mark = verify(target(("punctuation:no_comma", {})), text)
+        assert (mark.verdict, mark.parsed, mark.error, mark.loose) == (False, "0 of 1", "the response is empty", False)
 
 
 def test_what_a_model_thinks_follows_and_breaks_nothing() -> None:
@@ -244,13 +244,14 @@ def test_loose_passes_over_the_first_line_the_last_line_and_asterisks() -> None:
     assert variants("a*\nb\nc") == ["a*\nb\nc", "b\nc", "a*\nb", "b", "a\nb\nc", "b\nc", "a\nb", "b"]
     quoted = target(("startend:quotation", {}))
     for text in ('Sure:\n"a"', '"a"\nBye', 'Sure:\n"a"\nBye', 'Sure:\n*"a"*'):
-        assert not verify(quoted, text).verdict and verify(quoted, text, loose=True).verdict
-    assert not verify(quoted, 'Sure:\nyes:\n"a"', loose=True).verdict
+        assert (verify(quoted, text).verdict, verify(quoted, text).loose) == (False, True)
+    assert verify(quoted, 'Sure:\nyes:\n"a"').loose is False
 
 
 def test_instructions_may_each_be_followed_in_another_variant() -> None:
     both = target(("startend:quotation", {}), ("detectable_format:number_highlighted_sections", {"num_highlights": 1}))
-    assert [verify(both, '*"a"*', loose=loose).parsed for loose in (False, True)] == ["1 of 2", "2 of 2"]
+    found = verify(both, '*"a"*')
+    assert (found.verdict, found.parsed, found.loose) == (False, "1 of 2", True)
 
 
 def test_nulls_stand_for_arguments_that_are_not_used() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from superalign.config import load
 from superalign.critics import Pair
-from superalign.critics.judge import JudgeConfig, Vote, better, matches, points, preference
+from superalign.critics.judge import JudgeConfig, matches
 from superalign.critics.memory import Remembering
+from superalign.critics.votes import Vote, better, points, preference
 from superalign.domains import Dimension
 from superalign.engines import Completion, EchoConfig, Sampling
 from superalign.errors import ConfigError

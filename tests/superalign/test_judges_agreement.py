@@ -135,6 +135,29 @@ def test_calibration_error_is_the_mean_distance_of_confidence_and_accuracy(tmp_p
     assert measured(tmp_path, rows).judges["j"].ece == pytest.approx(0.15)
 
 
+def test_an_ece_that_few_judgments_alone_make_is_told_from_one_of_the_judge(tmp_path: Path) -> None:
+    few = [{"item": at, "judge": "j", "verdict": 1, "label": 1 + (at % 4 == 0), "confidence": 0.7} for at in range(20)]
+    many = [{**row, "item": at} for at, row in enumerate(few * 50)]
+    small, large = (measured(tmp_path, rows).judges["j"] for rows in (few, many))
+    assert small.ece == pytest.approx(0.05) and small.ece_by_chance is not None and small.ece_by_chance > 0.1
+    assert large.ece == pytest.approx(0.05) and large.ece_by_chance is not None and large.ece_by_chance < 0.04
+    assert measured(tmp_path, [{"item": 1, "judge": "j", "verdict": 1, "label": 1}]).judges["j"].ece_by_chance is None
+
+
+def test_labels_of_thousands_of_kinds_are_no_table_of_all_their_pairs(tmp_path: Path) -> None:
+    rows = [{"item": at, "judge": "j", "verdict": f"text {at - at % 10 // 9}", "label": f"text {at}"} for at in range(5000)]
+    found = measured(tmp_path, rows).judges["j"]
+    assert found.kappa == pytest.approx(0.9, abs=1e-3) and found.kappa_interval is not None
+    assert found.kappa_interval == pytest.approx(found.accuracy_interval, abs=2e-3)
+
+
+@pytest.mark.parametrize(("people", "pairs", "notes"), [(50, 1225, 0), (51, 0, 1)])
+def test_too_many_annotators_to_compare_two_by_two_are_noted(tmp_path: Path, people: int, pairs: int, notes: int) -> None:
+    labels = [{"item": at, "annotator": f"p{who}", "label": (at + who) % 3} for at in range(2) for who in range(people)]
+    found = measured(tmp_path, [*labels, {"item": 0, "judge": "j", "verdict": 1}])
+    assert (len(found.kappas), len(found.notes)) == (pairs, notes)
+
+
 @pytest.mark.data
 def test_agreement_on_pandalm_is_that_of_scikit_learn_to_the_last_digit(tmp_path: Path, public_data: Path) -> None:
     folder = public_data / "pandalm_testset"

@@ -101,6 +101,12 @@ def test_a_judge_that_says_two_things_beside_one_annotator_is_not_taken(tmp_path
     assert data.bad_rows == 2 and "row 2" in data.problems[0] and len(data.verdict) == 2
 
 
+def test_of_rows_that_contradict_many_others_a_few_are_named(tmp_path: Path) -> None:
+    other = row("other", 1, 1)
+    problems = loaded(tmp_path, other, *(row("same", 1, f"label {n}") for n in range(3000))).problems
+    assert len(problems) == 3000 and max(map(len, problems)) < 150 and "than row 2 and 3 and 4;" in problems[-1]
+
+
 @pytest.mark.parametrize("rows", [[], [row(label=None)], [{"item": 1, "annotator": "a", "label": 1}], [{"a": 1}]])
 def test_a_file_without_verdicts_or_without_labels_is_refused(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     with pytest.raises(DataError, match=r"no row of .* has a (verdict|label)"):
@@ -162,6 +168,12 @@ def test_a_simulated_annotators_confidence_is_the_mean_probability_of_the_verdic
     together, apart = combined(data, by_order=False), combined(data, by_order=True)
     assert together.verdict.tolist() == [0, 1] and together.confidence.tolist() == [(0.9 + 0.7 + 0.4 + 0.8) / 4, 1]
     assert apart.confidence.tolist() == [0.8, 0.6, 1.0]
+
+
+def test_both_orders_count_alike_however_many_people_labelled_beside_either(tmp_path: Path) -> None:
+    beside = [row(1, 1, 1, order=0, confidence=0.9, annotator=who) for who in "pqr"]
+    said = combined(loaded(tmp_path, *beside, row(1, 2, 1, order=1, confidence=0.95, annotator="p"), row(2, 2, 2)), by_order=False)
+    assert said.verdict.tolist()[0] == 1 and said.confidence.tolist()[0] == pytest.approx((0.1 + 0.95) / 2)
 
 
 def test_the_surer_of_two_outweighs_two_that_are_unsure(tmp_path: Path) -> None:

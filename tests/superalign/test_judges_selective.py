@@ -119,13 +119,16 @@ def test_a_cascade_divides_delta_and_asks_each_judge_about_what_the_earlier_left
     assert second.n == first.n - round(first.coverage * first.n) > 0 and found.coverage == 1
 
 
-@pytest.mark.parametrize("cascade", [["nobody"], ["j", "j"], [""]])
-def test_a_cascade_of_judges_that_are_not_there_is_refused(tmp_path: Path, cascade: list[str]) -> None:
-    with pytest.raises(ConfigError, match="--cascade"):
+@pytest.mark.parametrize(("cascade", "says"), [(["nobody"], "'nobody', which is no judge"), (["j", "j"], "'j' twice"), ([""], "'', which")])
+def test_a_cascade_of_judges_that_are_not_there_or_asked_again_is_refused(tmp_path: Path, cascade: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=f"--cascade names {says}"):
         calibrate(file(tmp_path, judged(80)), 0.15, 0.9, cascade=cascade)
 
 
-@pytest.mark.parametrize(("risk", "confidence"), [(0, 0.9), (1, 0.9), (0.1, 0), (0.1, 1), (float("nan"), 0.9), (-1, 0.9), (0.1, 2)])
+@pytest.mark.parametrize(
+    ("risk", "confidence"),
+    [(0, 0.9), (1, 0.9), (0.1, 0), (0.1, 1), (float("nan"), 0.9), (-1, 0.9), (0.1, 2), (1e-320, 0.9), (0.1, 1 - 1e-13)],
+)
 def test_a_share_that_is_none_is_refused(tmp_path: Path, risk: float, confidence: float) -> None:
     with pytest.raises(ConfigError, match="lies between 0 and 1"):
         calibrate(file(tmp_path, judged(80)), risk, confidence)
@@ -141,6 +144,16 @@ def test_a_judge_that_never_says_how_sure_it_is_is_refused_with_the_way_out(tmp_
     rows = [{"item": at, "judge": "j", "verdict": 1, "label": 1, "annotator": who} for at in range(100) for who in "abc"]
     with pytest.raises(DataError, match="several prompted annotators"):
         calibrate(file(tmp_path, rows), 0.15, 0.9)
+
+
+def test_a_judge_that_never_says_how_sure_it_is_takes_nothing_from_the_others_of_its_file(tmp_path: Path) -> None:
+    data = file(tmp_path, judged(200) + [{"item": at, "judge": "mute", "verdict": 1} for at in range(200)])
+    found = calibrate(data, 0.15, 0.9)
+    assert found.judges["j"].coverage == 1 and found.votes == () and found.calibration.keys() == {"j"}
+    mute = found.judges["mute"]
+    assert (mute.n, mute.unused, mute.threshold, mute.coverage) == (200, 200, None, 0) and "several prompted" in (mute.reason or "")
+    with pytest.raises(DataError, match="nothing says how sure mute is"):
+        calibrate(data, 0.15, 0.9, cascade=["j", "mute"])
 
 
 def test_a_row_without_a_confidence_among_others_is_never_trusted(tmp_path: Path) -> None:

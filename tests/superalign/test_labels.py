@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import references
 from superalign.validation.files.texts import normal
-from superalign.validation.labels import FEWEST, balance, contradictions, give_away, pair_give_away, pile_up, ties
+from superalign.validation.labels import FEWEST, balance, contradictions, give_away, pair_give_away, ties
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -138,15 +138,6 @@ def test_pairs_of_equal_length_count_half() -> None:
 
 def test_a_few_pairs_give_nothing_away() -> None:
     assert pair_give_away(np.full(FEWEST - 1, 2), np.full(FEWEST - 1, 1)) is None
-
-
-def test_answers_cut_at_a_limit_pile_up_where_the_area_sees_little() -> None:
-    rng = np.random.default_rng(0)
-    chosen, rejected = rng.poisson(100, 2000), np.minimum(rng.poisson(100, 2000), 105)
-    found, piled, loose = pair_give_away(chosen, rejected), pile_up(rejected), pile_up(chosen)
-    assert found and found.auc < 0.6
-    assert piled and loose and piled > 0.25 and loose < 0.01
-    assert pile_up(np.array([], dtype=np.int64)) is None
 
 
 def test_pairs_without_a_right_order_are_named() -> None:

@@ -478,7 +478,7 @@ def test_where_nobody_listens_is_said_at_once(workspace: Path, pauses: list[floa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         script = Server(port=free.getsockname()[1])
-    with pytest.raises(EngineError, match=r"no server is at http://127.0.0.1:\d+/v1 .*; start one, or set engine.base_url"):
+    with pytest.raises(EngineError, match=r"no server is at http://127.0.0.1:\d+/v1 .*; start one, or give another base_url"):
         script.generate("a")
     assert pauses == []
 
@@ -487,7 +487,7 @@ def test_where_nobody_listens_is_said_at_once(workspace: Path, pauses: list[floa
     ("refusal", "found"),
     [
         (Reply({"error": {"message": "bad key", "code": 9}}, 401), r"answered 401: bad key; set the environment variable OPENAI_API_KEY"),
-        (Reply({}, 302, {"Location": "http://127.0.0.1:9/v1"}), r"answered 302: \{\}; set engine.base_url"),
+        (Reply({}, 302, {"Location": "http://127.0.0.1:9/v1"}), r"answered 302: \{\}; give as base_url"),
         (Reply({"error": "no such thing"}, 404), "answered 404: no such thing; 0 of 1"),
         (Reply({"detail": [{"msg": "a" * 999}]}, 422), r"answered 422: .{300}; 0 of 1"),
         (Reply(b"", 400), "answered 400: nothing; 0 of 1"),

@@ -87,6 +87,12 @@ def test_members_are_combined_as_asked_and_a_missing_verdict_is_no_vote(
     assert said.policy == "abc"
 
 
+@pytest.mark.parametrize("combine", ["mean", "majority", "or"])
+def test_the_share_of_members_that_say_otherwise_is_told_apart_from_the_score(combine: str) -> None:
+    found = [heard(combine, *scores).dissent for scores in ((0.9, 0.8, 0.7), (0.9, 0.9, 0.1), (0.9, 0.8, None), (None, None))]
+    assert found == [0, pytest.approx(1 / 3), 0, None]
+
+
 def test_disagreement_lowers_the_confidence_and_stands_in_the_text() -> None:
     agreed, split, silent = heard("mean", 0.8, 0.8, 0.8), heard("mean", 1.0, 1.0, 0.4), heard("mean", 0.8, 0.8, None)
     assert [row.score for row in (agreed, split, silent)] == pytest.approx([0.8, 0.8, 0.8])

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from superalign.critics.judge import better, points
 from superalign.critics.lessons.paths import Agreed, Referenced, agreed
+from superalign.critics.votes import better, points
 from superalign.evaluation.injection import canaries
 from superalign.prompts import fill
 from tests.superalign.test_tamper import Saying

@@ -243,6 +243,50 @@ def test_no_exported_text_is_run_as_a_formula(review: Review) -> None:
     assert next(csv.DictReader(io.StringIO(Path("queue.csv").read_text())))["response"] == "'=HYPERLINK(1)"
 
 
+@pytest.mark.parametrize("name", ["1234567890123456", "12e10", "12345678901234e9"])
+def test_what_a_spreadsheet_would_round_or_rewrite_goes_out_as_text_and_comes_back(workspace: Path, name: str) -> None:
+    queue = Review(Path(".superalign/review/0001"))
+    queue.ask([ASKED[0].model_copy(update={"response": name, "text": "3/4"})])
+    export(queue, Path("queue.csv"))
+    (row,) = csv.DictReader(io.StringIO(Path("queue.csv").read_text()))
+    assert (row["id"], row["response"]) == (f"'{name}", "'3/4")
+    fill(Path("filled.csv"), {"id": row["id"], "verdict": "right"})
+    assert load(queue, Path("filled.csv"), "ada").added == 1
+    assert set(queue.answers()) == {name}
+
+
+def test_a_step_or_a_correction_without_a_verdict_is_no_empty_row(review: Review) -> None:
+    rows: list[dict[str, object]] = [{"id": IDS[0], "step": 0}, {"id": IDS[1], "correction": "x=1"}, {"id": IDS[2], "step": ""}]
+    Path("filled.jsonl").write_text("".join(f"{json.dumps({'verdict': None, **row})}\n" for row in rows))
+    found = load(review, Path("filled.jsonl"), "ada")
+    assert (found.added, found.empty) == (0, 1)
+    assert [problem.split(" and no verdict")[0] for problem in found.problems] == [
+        f"row {number}: {name} has a step or a correction" for number, name in enumerate(IDS[:2], 1)
+    ]
+
+
+def test_a_revised_file_replaces_nothing_in_the_name_of_another(review: Review) -> None:
+    review.answer(person("ada", IDS[0], verdict=True))
+    row = {"id": IDS[0], "verdict": "wrong", "annotator": "ada"}
+    Path("filled.jsonl").write_text(json.dumps(row) + "\n")
+    found = load(review, Path("filled.jsonl"), "bob", revise=True)
+    assert (found.added, len(found.problems)) == (0, 1)
+    assert "is answered by human:ada here" in found.problems[0]
+    assert load(review, Path("filled.jsonl"), "ada", revise=True).added == 1
+
+
+def test_a_step_that_the_response_has_not_is_refused_and_the_one_after_the_last_says_that_it_is_missing(workspace: Path) -> None:
+    queue = Review(Path(".superalign/review/0001"))
+    queue.ask([row.model_copy(update={"text": text}) for row, text in zip(ASKED, ("a b", ""), strict=False)], steps=str.split)
+    with pytest.raises(DataError, match="has no step 3; its 2 steps are counted from 0"):
+        queue.answer(person("ada", IDS[0], verdict=False, step=3))
+    Path("filled.jsonl").write_text(json.dumps({"id": IDS[0], "verdict": "wrong", "step": 99}) + "\n")
+    assert "row 1" in load(queue, Path("filled.jsonl"), "ada").problems[0]
+    assert list(queue.history()) == []
+    assert queue.answer(person("ada", IDS[0], verdict=False, step=2))
+    assert queue.answer(person("ada", IDS[1], verdict=False, step=99)), "where steps cannot be told apart, nobody counts them"
+
+
 def test_labels_of_people_fit_the_record(review: Review) -> None:
     review.answer(person("ada", IDS[0], verdict=True))
     assert all(Label.model_validate(row.model_dump()) == row for row in review.labels(ASKED))

@@ -103,3 +103,10 @@ def test_random_draws_answers_alike_whatever_their_category_or_score() -> None:
     drawn = Counter(label.category for rng_seed in range(100) for label in chosen(rows, "random", 10, rng_seed=rng_seed))
     assert drawn.total() == 1000
     assert abs(drawn["sum-1"] - 200) < 50
+
+
+@pytest.mark.parametrize("selector", ["uncertain", "disagreement"])
+def test_of_two_like_answers_the_one_that_divides_a_panel_is_asked_about_first(selector: Selector) -> None:
+    rows = [judged(f"{number}+1=", "2", 0.6, 0.6) for number in range(20)]
+    torn = rows[7].model_copy(update={"dissent": 0.4})
+    assert [row.response for row in chosen([*rows[:7], torn, *rows[8:]], selector, 1)] == [torn.id]

@@ -206,6 +206,16 @@ def test_instructions_are_checked_from_any_table(kind: str) -> None:
     assert [row["verdict"] for row in marks("instructions", f"a.{kind}", Path("o.jsonl"))] == [True, False, False]
 
 
+def test_the_lenient_reading_is_one_more_number_where_a_domain_has_one(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {"instruction_id_list": ["startend:quotation"], "kwargs": [{}]}
+    write(Path("a.jsonl"), [{**asked, "response": text} for text in ('"a"', 'Sure:\n"a"', "a")] + [asked])
+    code, shown = said(["verify", "instructions", "a.jsonl", "--out", "o.jsonl", "--json"], capsys)
+    found = json.loads(shown)
+    assert (code, found["accuracy"], found["loose_accuracy"]) == (0, 0.25, 0.5)
+    assert [row.get("loose") for row in map(json.loads, Path("o.jsonl").read_text().splitlines())] == [True, True, False, None]
+    assert "accuracy 0.2500; loosely 0.5000" in said(["verify", "instructions", "a.jsonl"], capsys)[1]
+
+
 def test_arithmetic_is_verified_by_its_prompt() -> None:
     rows = [{"prompt": "add b9 a5 + B1 A0 =", "response": "?"}, {"prompt": "hello", "response": "5"}]
     found = marks("arithmetic", write(Path("a.jsonl"), rows), Path("o.jsonl"))

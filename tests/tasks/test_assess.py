@@ -94,6 +94,21 @@ def test_a_verdict_that_a_person_changes_in_mlflow_replaces_their_own_and_no_new
     assert "answered otherwise: wrong, by human:ada@x.org" in found.problems[0]
 
 
+def test_two_verdicts_of_one_second_are_in_their_order(review: Review) -> None:
+    say(IDS[0], True)
+    say(IDS[0], False)
+    assert assess.pull(review).problems == ()
+    assert [answer.verdict for answer in review.answers()[IDS[0]].answers] == [False]
+
+
+def test_a_verdict_is_one_in_capital_letters_and_as_an_expectation_too(review: Review) -> None:
+    say(IDS[0], True, name="Verdict")
+    trace = track.traces(store.experiment(), 1)[IDS[1]]
+    mlflow.log_expectation(trace_id=trace.info.trace_id, name="verdict", value=False, source=AssessmentSource("HUMAN", "ada"))
+    assert assess.pull(review).added == 2
+    assert [state.verdict for state in review.answers().values()] == [True, False]
+
+
 def changed(given: Any, when: int, *, value: bool) -> tuple[Any, Any]:
     from mlflow.entities import Feedback
 

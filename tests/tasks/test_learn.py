@@ -14,8 +14,9 @@ from superalign.artifacts import Artifact
 from superalign.config import Config
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.highlight import HighlightConfig
+from superalign.critics.lessons import held_out
 from superalign.critics.reward import RewardConfig
-from superalign.domains import ArithmeticConfig, Gsm8kConfig
+from superalign.domains import ArithmeticConfig, ChatConfig, Gsm8kConfig
 from superalign.domains.arithmetic.model import blank
 from superalign.engines import EchoConfig, Engine, TransformersConfig
 from superalign.learners import SftConfig
@@ -166,6 +167,19 @@ def test_where_nothing_is_left_to_teach_the_critic_stays_as_it_is_aloud(
     assert made.learner.md5.endswith("trained")
     assert Recorder.given == []
     assert "the critic stays as it is" in caplog.text
+
+
+@pytest.mark.parametrize("verifier", [True, False])
+def test_what_people_said_of_one_query_in_four_tests_the_critic_where_no_verifier_can(verifier: bool) -> None:
+    Path("asked.jsonl").write_text("".join(json.dumps({"prompt": f"tell me of {i}"}) + "\n" for i in range(40)))
+    domain = sums() if verifier else ChatConfig(path="asked.jsonl", seeds="asked", held_out="asked")
+    said = tuple(label(f"tell me of {i}", text, verdict=text == "It is.") for i in range(200) for text in ("It is.", "It is not."))
+    taught(AGREES, kind="composed", num_lessons=0, domain=domain, labels=said)
+    (rows,) = Recorder.given
+    left = [each for each in said if not held_out(each)]
+    assert len({each.prompt for each in left}) == len(left) / 2, "a query's answers go together"
+    assert 0.6 < len(left) / len(said) < 0.9
+    assert len(rows) == (len(said) if verifier else len(left))
 
 
 def test_what_people_said_is_taught_beside_the_lessons_and_without_them() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from superalign.artifacts import Artifact
 from superalign.journal import Change, Comparison, Measure, RoundRecord
-from superalign.records import Example, Outcome, Quarantined, Verdict, example_id
+from superalign.records import Example, Label, Opinion, Outcome, Quarantined, Verdict, example_id
 from tasks.report import report
 from tasks.report.facts import gather
 from tasks.report.markup import quoted, tag
@@ -179,6 +179,19 @@ def test_people_who_disagree_with_the_critic_come_first_and_are_called_simulated
     page = report(record()).read_text()
     assert page.index("a person disagreed with the critic") < page.index("a person agreed with the critic")
     assert "a simulated human" in page
+
+
+def test_people_are_named_once_each_the_outvoted_too_and_steps_count_as_everywhere() -> None:
+    made = record()
+    said = [
+        Opinion(annotator=f"human:{name}", verdict=name == "cat", answered="2026-01-01T00:00:00+00:00") for name in ("bob", "ada", "cat")
+    ]
+    asked = [label("1+1=", HOSTILE, False), label("1+2=", "3", True)]
+    given = [row.model_copy(update={"annotator": "human:bob,ada", "opinions": tuple(said), "step": 2}) for row in asked]
+    oversee = Artifact.write("data/rounds/0001/answers.parquet", Label, given)
+    page = report(made.model_copy(update={"artifacts": {**made.artifacts, "oversee": oversee}})).read_text()
+    assert "2 responses were judged by people (ada, bob, cat)" in page
+    assert "bob, ada, first wrong step 2" in page
 
 
 def test_earlier_rounds_of_the_line_are_in_the_plot_over_rounds() -> None:

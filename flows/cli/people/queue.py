@@ -50,7 +50,7 @@ def show(options: argparse.Namespace) -> int:
         return 0
     screen.fields(question.model_dump())
     for answer in given:
-        screen.fields(answer.model_dump(exclude={"id", "origin"}))
+        screen.fields({"verdict": "right" if answer.verdict else "wrong", **answer.model_dump(exclude={"id", "verdict", "origin"})})
     for line in said:
         screen.say(line)
     return 0
@@ -100,8 +100,11 @@ def status(options: argparse.Namespace) -> int:
         screen.emit(found.model_dump())
         return 0
     screen.fields(found.model_dump(exclude={"people", "pairs", "assisted", "unassisted"}))
+    if not found.people:
+        return 0
     screen.table(("who", "answers", "right", "seconds"), [tuple(row.model_dump().values()) for row in found.people])
-    screen.table(("who", "and", "n", "kappa"), [tuple(row.model_dump().values()) for row in found.pairs])
+    if pairs := [tuple(row.model_dump().values()) for row in found.pairs if row.n]:
+        screen.table(("who", "and", "n", "kappa"), pairs)
     arms = {"with the critic's word": found.assisted, "without": found.unassisted}
     columns = ("answers", "n", "seconds", "agreement", "of", "accuracy", "of")
     screen.table(columns, [(name, *arm.model_dump().values()) for name, arm in arms.items()])

@@ -113,9 +113,10 @@ class Session:
         """The first wrong step and its correction, as far as the person says them."""
         while text := self.desk.line("number of the first wrong step, from 0 (Enter: none)?"):
             try:
-                step = person(self.name, question.id, verdict=False, step=text).step
+                pointed = person(self.name, question.id, verdict=False, step=text)
+                question.check(pointed)
                 correction = self.desk.line("what should it be (Enter: leave out)?") or None
-                return {"step": step, "correction": person(self.name, question.id, verdict=False, correction=correction).correction}
+                return {"step": pointed.step, "correction": person(self.name, question.id, verdict=False, correction=correction).correction}
             except DataError as error:
                 self.desk.say(str(error))
         return {}

@@ -13,6 +13,13 @@ Lessons = Literal["composed", "adversarial", "tampered"]
 """Where they come from: the domain; the domain, those on errors that the critic misses; the critic's model, which puts errors in."""
 HUMAN_WEIGHT = 4
 """How often an epoch shows a critique made from a human's answer: people outweigh what was composed."""
+TESTED = 4
+"""Of one query in so many, what people said tests the critic where no verifier could."""
+
+
+def held_out(label: Label) -> bool:
+    """Whether people's word on a query's answers tests critics and teaches none: of one query in ``TESTED``, the same in every round."""
+    return int(content_id("test", label.prompt), 16) % TESTED == 0
 
 
 def lessons(task: Task, num_lessons: int, rng: random.Random) -> Iterator[Example]:

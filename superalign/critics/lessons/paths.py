@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from superalign.critics.asking import told
-from superalign.critics.judge import Vote, better, points
+from superalign.critics.votes import COMPARED, Vote, better, points
 from superalign.domains import Task
 from superalign.engines import Engine, Sampling
 from superalign.prompts import fill
@@ -55,7 +55,7 @@ class Form:
 
 
 GRADE = Form(partial(points, lowest=0, highest=5), 'End with one line, "Points: N", where N is a whole number from 0 to 5.')
-PREFERENCE = Form(better, 'End with one line, "Better: first", "Better: second" or "Better: neither".')
+PREFERENCE = Form(better, COMPARED)
 
 
 def agreed(task: Task, engine: Engine, given: Sequence[Referenced], max_tokens: int) -> Agreed:

@@ -25,7 +25,9 @@ from superalign.records import Example, Span, content_id
 
 log = logging.getLogger("superalign")
 
-WRITTEN = re.compile(r"<tampered>\n?(.*?)\n?</tampered>\s*<error>(.*?)</error>", re.DOTALL | re.IGNORECASE)
+WRITTEN = re.compile(
+    r"<tampered>\n?((?:(?!</?tampered>).)*?)\n?</tampered>\s*<error>((?:(?!</?error>|<tampered>).)*+)</error>", re.DOTALL | re.IGNORECASE
+)
 WAY = "Write the whole answer with the error in it between <tampered> and </tampered>, then what is wrong between <error> and </error>."
 SOURCE = "critic:tampered"
 

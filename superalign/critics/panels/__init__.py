@@ -42,6 +42,11 @@ class MembersConfig(CritiqueConfig, Generic[M]):
         """Whether what a member says of a response depends on the query's other responses."""
         return any(member.compares for member in self.members)
 
+    def fit(self, task: Task, name: str = "critic") -> None:
+        """ConfigError where a member does not fit."""
+        for index, member in enumerate(self.members):
+            member.fit(task, f"{name}.members.{index}")
+
     def seated(self, task: Task, engine: Engine | None, policy: Policy | None) -> tuple[list[Critic], str | None]:
         """The members, and the md5 of their weights, where one of them has any."""
         return [member.build(task, engine, policy) for member in self.members], policy.md5 if policy and self.writes else None

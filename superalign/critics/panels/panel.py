@@ -84,7 +84,8 @@ class Panel:
         step = next((each.step for each in agreeing if each.step is not None), None)
         spans = tuple(dict.fromkeys(span for each in agreeing for span in each.spans))
         confidence = max(score, 1 - score) * len(agreeing) / len(said)
-        fields: dict[str, Any] = {"confidence": confidence, "step": step, "spans": spans}
+        dissent = votes.count(not verdict) / (len(votes) - votes.count(None))
+        fields: dict[str, Any] = {"confidence": confidence, "dissent": dissent, "step": step, "spans": spans}
         return critique(response, "panel", self.policy, text, score=score, right=verdict, **fields)
 
 

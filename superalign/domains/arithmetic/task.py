@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from superalign.domains import Dimension, Lesson, Reading, Ruling
-from superalign.domains.arithmetic import critiques, people
+from superalign.domains import Dimension, Lesson, Piece, Reading, Ruling
+from superalign.domains.arithmetic import critiques, people, windows
 from superalign.domains.arithmetic.answers import final, parse_prompt, split
 from superalign.domains.arithmetic.facts import Facts, write
 from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw
@@ -92,6 +92,13 @@ class Arithmetic:
     def critic_prompt(self, prompt: str, text: str) -> str:
         """Response, question mark, query: the critique then follows the query as an answer does, so a critic knows how to begin."""
         return f"{text} ?\n{prompt}"
+
+    def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
+        """The whole response, or as many columns at a time as lessons have at most."""
+        problem = parse_prompt(prompt)
+        if problem and problem.kind != "countdown" and problem.size > LARGEST[problem.kind] and (steps := split(problem.kind, text)):
+            return [*windows.pieces(problem, steps, LARGEST[problem.kind])]
+        return [Piece(self.critic_prompt(prompt, text))]
 
     def read(self, critique: str) -> Reading | None:
         """The verdict of a written critique; None where it has none."""

@@ -86,24 +86,24 @@ class Instruction:
         return any(KINDS[self.name](self.kwargs, text) for text in texts if text.strip())
 
 
-def verify(target: object, text: str, *, loose: bool = False) -> Mark:
-    """Whether a response follows all instructions of its prompt.
+def verify(target: object, text: str) -> Mark:
+    """Whether a response follows all instructions of its prompt; loosely, each in one of the response's ``variants``.
 
     Args:
         target: The instructions, ``{"instruction_id_list": [...], "kwargs": [...]}``, or that as JSON.
         text: The response.
-        loose: Also accept an instruction that is followed once the first line, the last line or all asterisks are taken away.
     """
     try:
         instructions = read(target)
     except DataError as error:
         return Mark(verdict=None, error=str(error))
     text = spoken(text)
-    texts = variants(text) if loose else [text]
-    missed = [instruction for instruction in instructions if not instruction.followed(texts)]
+    missed = [instruction for instruction in instructions if not instruction.followed([text])]
     named = "; ".join(f"{instruction.name} ({KINDS[instruction.name].words(instruction.kwargs)})" for instruction in missed)
     why = f"not followed: {named}" if text.strip() else "the response is empty"
-    return Mark(verdict=not missed, parsed=f"{len(instructions) - len(missed)} of {len(instructions)}", error=why if missed else None)
+    parsed, texts = f"{len(instructions) - len(missed)} of {len(instructions)}", variants(text)
+    loose = all(instruction.followed(texts) for instruction in missed)
+    return Mark(verdict=not missed, parsed=parsed, error=why if missed else None, loose=loose)
 
 
 def variants(text: str) -> list[str]:

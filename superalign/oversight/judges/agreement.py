@@ -9,8 +9,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from superalign.oversight.judges.annotators import Verdicts, combined, confident, majority
-from superalign.oversight.judges.calibration import Bin, ece, reliability
-from superalign.oversight.judges.rows import SWAPPED, UNPARSED, Floats, Ints, Judgments
+from superalign.oversight.judges.calibration import Bin, by_chance, ece, reliability
+from superalign.oversight.judges.rows import SWAPPED, UNPARSED, Ints, Judgments
 from superalign.validation.labels import FEWEST, wilson
 from superalign.validation.labels.agreement import MANY, cohen
 
@@ -56,6 +56,8 @@ class JudgeAgreement(BaseModel):
     in_both: int
     ece: float | None
     """Expected calibration error of the confidence, over ten equal bins; None without confidences."""
+    ece_by_chance: float | None
+    """What it would stay within in 95 % of cases, were every confidence exactly right: few judgments alone make as much."""
     reliability: tuple[Bin, ...]
     """Those bins: judgments of like confidence, their mean confidence and how often they are right; empty ones are left out."""
 
@@ -80,13 +82,13 @@ class Agreement(BaseModel):
     kappas: dict[str, float | None]
     """Cohen's kappa of each two annotators, over what both labelled."""
     notes: tuple[str, ...]
-    """What looks as if the file were meant otherwise."""
+    """What looks as if the file were meant otherwise, and what there was too much of to compute."""
 
 
 def agreement(data: Judgments) -> Agreement:
     """How far each judge agrees with the human majority, and annotators with each other."""
     said, people = combined(data, by_order=True), majority(data)
-    known = confident(data)
+    known, crowd = confident(data), f"{len(data.annotators)} annotators are not compared two by two; more than {MANY} make too many pairs"
     owns = {judge: said.of(said.judge == at) for at, judge in enumerate(data.judges)}
     return Agreement(
         rows=data.rows,
@@ -97,7 +99,10 @@ def agreement(data: Judgments) -> Agreement:
         classes=tuple(data.classes[: data.num_labels]),
         judges={judge: _judge(own, people, bool(known[at])) for at, (judge, own) in enumerate(owns.items())},
         kappas=_pairs(data),
-        notes=tuple(note for judge, own in owns.items() if (note := _mirrored(data, judge, own, people))),
+        notes=(
+            *(note for judge, own in owns.items() if (note := _mirrored(data, judge, own, people))),
+            *([crowd] if len(data.annotators) > MANY else []),
+        ),
     )
 
 
@@ -129,6 +134,7 @@ def _judge(own: Verdicts, people: Ints, known: bool) -> JudgeAgreement:
         position_consistency_interval=wilson(float(same.mean()), len(same)) if len(same) else None,
         in_both=len(same),
         ece=ece(*sureness),
+        ece_by_chance=by_chance(sureness[0]),
         reliability=tuple(reliability(*sureness)),
     )
 
@@ -146,15 +152,17 @@ def _kappa(left: Ints, right: Ints) -> float | None:
 
 def _kappa_interval(left: Ints, right: Ints, items: int) -> Interval | None:
     """Percentile bootstrap of kappa, with as many draws of pairs as there are items; None where a draw may leave chance to explain all."""
-    names = np.unique(np.concatenate([left, right]))
-    size = len(names)
-    if size < 2:
+    names, numbers = np.unique(np.concatenate([left, right]), return_inverse=True)
+    if len(names) < 2:
         return None
-    counts = np.bincount(np.searchsorted(names, left) * size + np.searchsorted(names, right), minlength=size * size)
-    tables = np.random.default_rng(0).multinomial(items, counts / counts.sum(), DRAWS).reshape(DRAWS, size, size) / items
-    chance = (tables.sum(2) * tables.sum(1)).sum(1)
-    usable = chance < 1
-    kappas: Floats = (tables.trace(axis1=1, axis2=2) - chance)[usable] / (1 - chance[usable])
+    # Only pairs that occur: labels may be free text, of which all pairs would not fit into memory.
+    pairs, counts = np.unique(numbers[: len(left)] * len(names) + numbers[len(left) :], return_counts=True)
+    ours, theirs = np.divmod(pairs, len(names))
+    rng, kappas = np.random.default_rng(0), list[float]()
+    for drawn in (rng.multinomial(items, counts / len(left)) for _ in range(DRAWS)):
+        chance = float(np.bincount(ours, drawn, len(names)) @ np.bincount(theirs, drawn, len(names)))
+        if chance < items**2:
+            kappas.append((items * int(drawn[ours == theirs].sum()) - chance) / (items**2 - chance))
     low, high = np.quantile(kappas, [0.025, 0.975])
     return float(low), float(high)
 

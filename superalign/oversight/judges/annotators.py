@@ -56,26 +56,30 @@ def combined(data: Judgments, *, by_order: bool) -> Verdicts:
 
     The verdict is the label of highest mean probability over the judgments, and that mean its confidence: simulated annotators (arXiv
     2407.18370). A judgment gives its verdict its confidence, and the other labels equal parts of the rest; one of a judge that has no
-    confidences is a vote, so that the mean is the share of votes.
+    confidences is a vote, so that the mean is the share of votes. Both orders count alike, however many rows either has: a judgment may
+    be repeated beside each label, and more people may have labelled one.
 
     Args:
         data: The judgments.
         by_order: Whether the two orders are kept apart; else they are averaged too.
     """
-    keys = (data.judge * len(data.items) + data.item) * 2 + data.order * by_order
-    groups, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    keys = (data.judge * len(data.items) + data.item) * 2
+    _, asked, times = np.unique(keys + data.order, return_inverse=True, return_counts=True)
+    share = 1 / times[asked]
+    groups, group = np.unique(keys + data.order * by_order, return_inverse=True)
+    sizes = np.bincount(group, weights=share)
     given = ~np.isnan(data.confidence)
     own = np.where(given, data.confidence, 1.0)
     rest = (1 - own) / max(1, data.num_labels - 1)
     parsed, classes = data.verdict != UNPARSED, len(data.classes)
     cells, cell = np.unique((group * classes + data.verdict)[parsed], return_inverse=True)
-    others = np.bincount(group[parsed], weights=rest[parsed], minlength=len(groups))
-    scores = np.bincount(cell, weights=(own - rest)[parsed], minlength=len(cells)) + others[cells // classes]
+    others = np.bincount(group[parsed], weights=(rest * share)[parsed], minlength=len(groups))
+    scores = np.bincount(cell, weights=((own - rest) * share)[parsed], minlength=len(cells)) + others[cells // classes]
     scores = np.round(scores / sizes[cells // classes], DIGITS)
     first, tied = _best(cells // classes, scores)
     at = cells[first] // classes
     verdict, split = np.full(len(groups), UNPARSED, dtype=np.int64), np.zeros(len(groups), dtype=np.bool_)
-    confidence = np.bincount(group, weights=own, minlength=len(groups)) / sizes
+    confidence = np.bincount(group, weights=own * share) / sizes
     confidence[at], split[at], verdict[at] = scores[first], tied, np.where(tied, UNPARSED, cells[first] % classes)
     lacking = np.bincount(group, weights=~given & confident(data)[data.judge], minlength=len(groups)) > 0
     confidence[lacking] = np.nan

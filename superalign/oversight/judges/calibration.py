@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 
 BINS = 10
 """Equal bins of the score in the calibration error and the reliability diagram."""
+CHANCES = 200
+"""Draws behind what chance makes of the calibration error."""
 EDGE = 1e-6
 """What 0 and 1 are taken for where a score's odds are asked for."""
 HOTTEST = 20.0
@@ -112,7 +114,7 @@ def isotonic(scores: Floats, right: Floats) -> Isotonic:
 
 def reliability(scores: Floats, right: Floats) -> list[Bin]:
     """How often answers are right whose scores are alike, over equal bins of the score; bins without answers are left out."""
-    places = np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+    places = _places(scores)
     found = [(place, places == place) for place in np.unique(places).tolist()]
     return [
         Bin(place / BINS, (place + 1) / BINS, int(inside.sum()), float(scores[inside].mean()), float(right[inside].mean()))
@@ -123,6 +125,18 @@ def reliability(scores: Floats, right: Floats) -> list[Bin]:
 def ece(scores: Floats, right: Floats) -> float | None:
     """Expected calibration error: the mean distance of the score to the observed share, bin by bin; None without answers."""
     return sum(each.n * abs(each.confidence - each.accuracy) for each in reliability(scores, right)) / len(scores) if len(scores) else None
+
+
+def by_chance(scores: Floats, rng_seed: int = 0) -> float | None:
+    """What the calibration error stays within in 95 % of the draws in which scores are probabilities of being right; None without scores.
+
+    Few answers a bin make an error of scores that have none (arXiv 2012.08668, figure 1): one within this shows nothing.
+    """
+    if not len(scores):
+        return None
+    rng, places = np.random.default_rng(rng_seed), _places(scores)
+    drawn = [np.abs(np.bincount(places, scores - (rng.random(len(scores)) < scores))).sum() for _ in range(CHANCES)]
+    return float(np.quantile(drawn, 0.95)) / len(scores)
 
 
 def cross_validated(scores: Floats, right: Floats, rng_seed: int = 0) -> CalibrationError | None:
@@ -141,6 +155,11 @@ def cross_validated(scores: Floats, right: Floats, rng_seed: int = 0) -> Calibra
         made["temperature"][own] = temperature(scores[~own], right[~own]).apply(scores[own])
         made["isotonic"][own] = isotonic(scores[~own], right[~own]).apply(scores[own])
     return CalibrationError.model_validate({"n": len(scores)} | {name: ece(each, right) for name, each in made.items()})
+
+
+def _places(scores: Floats) -> NDArray[np.int64]:
+    """The bin of each score."""
+    return np.minimum((scores * BINS).astype(np.int64), BINS - 1)
 
 
 def _log_odds(scores: Floats) -> Floats:

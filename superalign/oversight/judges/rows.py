@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import nan
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ PLACES = "120"
 """What the first position, the second and a tie are called."""
 SWAPPED = {"1": "2", "2": "1"}
 WHOLE = re.compile(r"(?<=\d)\.0*$")
+NAMED = 3
+"""Rows that a contradiction names: of one key there may be as many as the file has."""
 
 
 class Row(NamedTuple):
@@ -186,7 +189,7 @@ def _settled(taken: list[Row], told: Callable[[Row], tuple[Hashable, Hashable, s
     for row, (key, what, _) in zip(taken, found, strict=True):
         said[key].setdefault(what, row.number)
     for row, (key, what, text) in zip(taken, found, strict=True):
-        if others := [str(at) for other, at in said[key].items() if other != what]:
+        if others := list(islice((str(at) for other, at in said[key].items() if other != what), NAMED)):
             way = "none of them is taken: keep one, or let `annotator` name who said which"
             problems.append((row.number, f"{text} otherwise than row {' and '.join(others)}; {way}"))
     return [row for row, (key, _, _) in zip(taken, found, strict=True) if len(said[key]) == 1]

@@ -20,9 +20,18 @@ from superalign.oversight.judges.annotators import Bools, Verdicts, combined, co
 from superalign.oversight.judges.calibration import CalibrationError, cross_validated
 from superalign.oversight.judges.rows import UNPARSED, Floats, Ints, Judgments
 
+NEAREST = 1e-9
+"""How near to 0 or 1 a risk or confidence may be: no number of labels shows anything of what is nearer."""
 FEWEST = 60
 """Items at which testing starts, where so many are not too few to show anything. It is the strongest knob: with fewer, one error among the
 most confident ends the test; with more, a judge that is good only at the very top is trusted with nothing."""
+
+
+MUTE = (
+    "its rows have no confidence, and it never says two things of an item; give the mean probability of the verdict over several prompted "
+    "annotators as `confidence`, or several rows an item, sampled at a temperature above 0 or in both orders"
+)
+"""Why nothing says how sure a judge is."""
 
 
 class Trust(BaseModel):
@@ -91,19 +100,14 @@ def calibrate(
         cascade: Judges in the order in which they are asked; each is calibrated on what the earlier ones left.
 
     Raises:
-        ConfigError: A number is out of range, or a judge unknown.
-        DataError: Nothing says how sure a judge is, or no item has a human majority.
+        ConfigError: A number is out of range, or a judge unknown or named twice.
+        DataError: Nothing says how sure any judge is, or one of the cascade, or no item has a human majority.
     """
-    for word, value in (("risk", risk), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise ConfigError(
-                f"--{word} is {value:g}; it lies between 0 and 1, neither included, for example {0.15 if word == 'risk' else 0.9}"
-            )
+    _check(data, risk, confidence, cascade or ())
     names = list(cascade or data.judges)
-    for judge in names:
-        if judge not in data.judges or names.count(judge) > 1:
-            raise ConfigError(f"--cascade names {judge!r}, which must be a judge of the file, and once{nearest(judge, data.judges)}")
-    votes = _voting(data, names)
+    votes, mute = _voting(data, names)
+    if mute and (cascade or len(mute) == len(names)):
+        raise DataError(f"nothing says how sure {mute[0]} is: {MUTE}")
     said, people = combined(data, by_order=False), majority(data)
     said = said.of(np.isin(said.judge, [data.judges.index(name) for name in names]))
     held = people[said.item] != UNPARSED
@@ -116,9 +120,10 @@ def calibrate(
     open_ = np.ones(len(data.items), dtype=np.bool_)
     for judge in names:
         own = said.of((said.judge == data.judges.index(judge)) & open_[said.item])
-        trusted[judge] = trust(
-            np.where(own.verdict == UNPARSED, np.nan, own.confidence), own.verdict != people[own.item], risk, delta, minimum
-        )
+        never = (own.verdict == UNPARSED) | (judge in mute)
+        trusted[judge] = trust(np.where(never, np.nan, own.confidence), own.verdict != people[own.item], risk, delta, minimum)
+        if judge in mute:
+            trusted[judge] = trusted[judge].model_copy(update={"reason": MUTE})
         if cascade:
             open_[own.item[_stands(own, trusted[judge].threshold)]] = False
     items = np.unique(said.item)
@@ -133,7 +138,9 @@ def calibrate(
         cascade=tuple(cascade) if cascade else None,
         coverage=float(1 - open_[items].mean()) if cascade else None,
         judges=trusted,
-        calibration={judge: _calibration(said.of(said.judge == data.judges.index(judge)), people) for judge in names if judge not in votes},
+        calibration={
+            judge: _calibration(said.of(said.judge == data.judges.index(judge)), people) for judge in names if judge not in {*votes, *mute}
+        },
     )
 
 
@@ -220,19 +227,29 @@ def _log_factorials(n: int) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
 
 
-def _voting(data: Judgments, names: Sequence[str]) -> list[str]:
-    """The judges whose confidences are shares of votes; DataError where there is neither."""
-    numbers = [data.judges.index(name) for name in names if not confident(data)[data.judges.index(name)]]
-    for at in numbers:
+def _check(data: Judgments, risk: float, confidence: float, cascade: Sequence[str]) -> None:
+    """Refuses numbers out of range, and judges that are unknown or named twice."""
+    for word, value in (("risk", risk), ("confidence", confidence)):
+        if not NEAREST <= value <= 1 - NEAREST:
+            raise ConfigError(
+                f"--{word} is {value:g}; it lies between 0 and 1, neither included, for example {0.15 if word == 'risk' else 0.9}"
+            )
+    for judge in cascade:
+        if judge not in data.judges:
+            raise ConfigError(f"--cascade names {judge!r}, which is no judge of the file{nearest(judge, data.judges)}")
+        if cascade.count(judge) > 1:
+            raise ConfigError(f"--cascade names {judge!r} twice; asked again it says the same, so name each judge once")
+
+
+def _voting(data: Judgments, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The judges whose confidences are shares of votes, and those that have neither confidences nor votes that differ."""
+    votes, mute, known = list[str](), list[str](), confident(data)
+    for at in (data.judges.index(name) for name in names):
         own = data.judge == at
         cells = np.unique(np.stack([data.item[own], data.verdict[own]]), axis=1)
-        if len(cells[0]) == len(np.unique(cells[0])):
-            raise DataError(
-                f"nothing says how sure {data.judges[at]} is: its rows have no confidence, and it never says two things of an item; "
-                f"give the mean probability of the verdict over several prompted annotators as `confidence`, or several rows an item, "
-                f"sampled at a temperature above 0 or in both orders"
-            )
-    return [data.judges[at] for at in numbers]
+        if not known[at]:
+            (mute if len(cells[0]) == len(np.unique(cells[0])) else votes).append(data.judges[at])
+    return votes, mute
 
 
 def _calibration(own: Verdicts, people: Ints) -> CalibrationError | None:

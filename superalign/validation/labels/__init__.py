@@ -129,15 +129,6 @@ def pair_give_away(chosen_lengths: Ints, rejected_lengths: Ints) -> GiveAway | N
     return GiveAway(auc, max(0.5, low), high, longer > shorter, "chosen")
 
 
-def pile_up(lengths: Ints) -> float | None:
-    """Share of the texts that are exactly as long as the longest; None without texts.
-
-    Answers cut off at a limit pile up there, which an AUC does not see where the others are as often longer as shorter
-    (SPIN, arXiv 2401.01335, has such rejected answers). Lengths must be in the unit of the limit.
-    """
-    return float((lengths == lengths.max()).mean()) if len(lengths) else None
-
-
 def ties(chosen: Values, rejected: Values, chosen_score: Values | None = None, rejected_score: Values | None = None) -> Ties:
     """Pairs of equal texts, and of scores that tie or are reversed; what lacks a text is no pair, and a missing score is neither."""
     same, none = np.flatnonzero(mask(pc.equal(chosen, rejected))), np.zeros(0, dtype=np.int64)

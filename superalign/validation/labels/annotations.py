@@ -25,7 +25,7 @@ Gaps = tuple[NDArray[np.float64], NDArray[np.float64]]
 FEWEST_SAMPLES = 2
 """Samples of a query from which pass@k tells of what a policy can do at all; pass@1 may rise while it falls (arXiv 2407.05013)."""
 ENDED = r"[\pP\pN\pS]\s*\z"
-"""How a text ends that was not cut off in a word."""
+"""How a text ends that was not cut off in a word; where rejected answers were, as in SPIN (arXiv 2401.01335), that gives them away."""
 
 
 def pair_faults(data: Data) -> dict[str, Rows]:
@@ -59,6 +59,8 @@ def check_labels(config: ValidationConfig, data: Data) -> list[Check]:
             if value is not None
         )
         detail = f"Krippendorff's alpha of the annotators; {kappas}" if kappas else "no item has two labels that could differ"
+        if ratings.conflicts:
+            detail += f"; on {ratings.conflicts} items an annotator gave several labels, which count as none"
         checks.append(at_least(config, "agreement", krippendorff(ratings), config.min_agreement, detail))
     return checks
 

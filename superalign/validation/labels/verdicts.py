@@ -132,7 +132,7 @@ def pass_at(correct: Ints, totals: Ints, k: int) -> Floats:
 
     Args:
         correct: How many of its answers are right.
-        totals: How many answers it has, each at least ``k``; see ``largest_k``.
+        totals: How many answers it has, each at least ``k``.
         k: Answers an item is given.
 
     Raises:
@@ -146,11 +146,6 @@ def pass_at(correct: Ints, totals: Ints, k: int) -> Floats:
     left = np.where(short, k, totals - correct)
     logs = (_log_factorial(left) - _log_factorial(left - k)) - (_log_factorial(totals) - _log_factorial(totals - k))
     return np.asarray(np.where(short, 1.0, -np.expm1(np.minimum(logs, 0.0))), dtype=np.float64)
-
-
-def largest_k(totals: Ints) -> int | None:
-    """The largest k for which every item has a pass@k; None without items, or where one has no answer."""
-    return int(totals.min()) or None if len(totals) else None
 
 
 def falls(now: Floats, then: Floats, *, paired: bool, rng_seed: int = 0) -> Fall | None:
