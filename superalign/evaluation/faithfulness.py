@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from superalign.domains import Ruling
 from superalign.evaluation.statistics import Bootstrap, Estimate
 from superalign.records import Critique
+from superalign.validation.labels import wilson
 
 Steps = Sequence[tuple[int, int]]
 """Where an answer's steps begin and end, as characters of its text."""
@@ -120,4 +121,9 @@ def _manner(objected: Estimate | None, alarms: Estimate | None, pointed: Estimat
 
 
 def _mean(bootstrap: Bootstrap, values: Iterable[float | None]) -> Estimate | None:
-    return bootstrap.mean(np.array([value for value in values if value is not None], dtype=np.float64))
+    found = bootstrap.mean(np.array([value for value in values if value is not None], dtype=np.float64))
+    if found is None or found.low < found.high or found.mean not in (0, 1):
+        return found
+    # Where all or none are hits, every draw is the same, and the bootstrap's interval would be a point.
+    low, high = wilson(found.mean, found.n)
+    return found.model_copy(update={"low": low, "high": high})

@@ -125,3 +125,12 @@ def test_a_verdict_that_cannot_be_read_is_neither_agreement_nor_objection() -> N
     assert found.unread == 20
     assert found.agreement and found.objected and found.false_alarms
     assert (found.agreement.mean, found.objected.mean, found.false_alarms.mean) == (0, 0, 0)
+
+
+def test_no_false_alarm_among_a_few_is_no_proof_that_there_are_none() -> None:
+    few = faithfulness([Judged(True, True, None)] * 20, Bootstrap()).false_alarms
+    many = faithfulness([Judged(True, True, None)] * 2000, Bootstrap()).false_alarms
+    assert few and many
+    assert (few.mean, few.low) == (0, 0)
+    assert 0.1 < few.high < 0.2
+    assert 0 < many.high < 0.003
