@@ -49,7 +49,7 @@ def join(queries: Artifact, responses: Artifact, critiques: Artifact, labels: It
                 raise ArtifactError(
                     f"{responses.path} does not go with {queries.path}: {response.id} answers {response.query}, which is not there in order"
                 )
-        yield _feedback(query, response, critique, vote.score, human.get((query.prompt, response.text)))
+        yield feedback_of(query, response, critique, vote.score, human.get((query.prompt, response.text)))
 
 
 def groups(feedback: Iterable[Feedback]) -> Iterator[list[Feedback]]:
@@ -71,11 +71,15 @@ def is_human(source: str) -> bool:
     return source.startswith("human:")
 
 
-def _feedback(query: Query, response: Response, critique: Critique, agreement: float, label: Label | None) -> Feedback:
+def feedback_of(query: Query, response: Response, critique: Critique, agreement: float, label: Label | None) -> Feedback:
+    """All that is known of one response: the critic's word, or a person's where there is one."""
     score, source = critique.score, f"critic:{critique.critic}" if critique.verdict is not None else UNJUDGED
-    revision = critique.revision
+    revision, text, step, spans = critique.revision, critique.text, critique.step, critique.spans
     if label is not None:
         score, source, revision = float(bool(label.verdict)), label.annotator, None
+        if label.verdict is not critique.verdict:
+            text, spans = "", ()
+        step = None if label.verdict else label.step if label.step is not None or not text else step
     return Feedback(
         id=response.id,
         query=query.id,
@@ -87,6 +91,11 @@ def _feedback(query: Query, response: Response, critique: Critique, agreement: f
         dissent=critique.dissent,
         source=source,
         revision=revision,
+        critique=text,
+        step=step,
+        spans=spans,
+        finished=response.finished,
+        mean_logprob=response.mean_logprob,
     )
 
 

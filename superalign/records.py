@@ -13,6 +13,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Kind = Literal["demonstrations", "preferences", "answers", "rollouts", "dimensions"]
+"""What examples hold: an answer to imitate, one answer against another, all the different judged answers to a prompt, every sample of it,
+right or wrong, of which none need be worth imitating; or what one dimension of alignment asks for."""
+
 
 def content_id(*parts: object) -> str:
     """A 16-digit hexadecimal hash of ``parts``: the id of whatever they describe."""
@@ -199,12 +203,39 @@ class Feedback(Record):
     """The critique's: share of a panel's members that say otherwise; None where no panel judged."""
     source: str
     """``critic:NAME`` or the human annotator the score comes from; ``unjudged`` where the critic gave no verdict."""
+    critique: str = ""
+    """The critique in words; empty where a person said otherwise, or nobody wrote one."""
+    step: int | None = None
+    """Zero-based index of the first wrong step, as in ``Critique``, where it is known."""
+    spans: tuple[Span, ...] = ()
+    """The places in the answer that the critique points at."""
+    finished: bool = True
+    """Whether the answer ended by itself, not at the token limit."""
     revision: str | None = None
     """What the critic would write in the response's stead; None where the score is a person's, who said nothing of it."""
+    mean_logprob: float | None = Field(default=None, le=0)
+    """Mean log-probability a token under the policy that wrote it, nats; None where the engine does not know it."""
+
+
+class Answer(BaseModel):
+    """One of several answers to a prompt, for learners that want more than the best and the worst."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    text: str
+    """The answer."""
+    score: float = Field(ge=0, le=1)
+    """How good it is."""
+    spans: tuple[Span, ...] = ()
+    """The places in it that the critique found wrong."""
+    response: str | None = None
+    """Id of the response; None for an answer that nobody sampled."""
 
 
 class Example(Record):
-    """One row to train on, in TRL's columns: a preference where ``rejected`` is there, else a demonstration."""
+    """One row to train on, in TRL's columns: a preference where ``rejected`` is there, else a demonstration.
+
+    Where ``answers`` are there, they are all that is known of the prompt, the best first: a ranking, or what a policy is reinforced by.
+    """
 
     kind: ClassVar[str] = "examples"
     id: str
@@ -227,10 +258,15 @@ class Example(Record):
     """Score of the chosen answer; 1 for a human's own example."""
     rejected_score: float | None = Field(default=None, ge=0, le=1)
     """Score of the rejected answer."""
+    answers: tuple[Answer, ...] = ()
+    """The prompt's judged answers, the best first: ``chosen`` is the first of them."""
     source: str
-    """Where the judgment comes from: ``critic:NAME``, ``human:seed``, ``human:...`` or ``data:FILE``."""
+    """Where the judgment comes from: ``critic:NAME``, ``human:seed``, ``human:...``, ``data:FILE``, or ``known:human`` where it is
+    the final answer that people gave."""
     weight: int = Field(default=1, ge=1)
     """How many times an epoch shows it."""
+    dimension: str | None = None
+    """Which of the domain's dimensions its answer is good in; None where nobody tells them apart."""
 
 
 class Quarantined(Example):
@@ -255,7 +291,7 @@ class Step(Record):
     role: Literal["learner", "critic", "attacker"]
     """Which policy was trained."""
     phase: str
-    """``sft`` or ``dpo``."""
+    """Part of the training, for example ``sft`` or ``dpo``."""
     step: int = Field(ge=0)
     """Optimizer step."""
     loss: float

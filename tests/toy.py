@@ -8,7 +8,8 @@ from typing import Literal
 
 from superalign.artifacts import Artifact
 from superalign.config import Config
-from superalign.domains import Dimension, Lesson, Piece, Reading, Ruling
+from superalign.domains import Dimension, Lesson, Reading, Ruling, Task
+from superalign.domains.pieces import Draft
 from superalign.errors import DataError
 from superalign.records import Critique, Example, Feedback, Label, Query, Response, content_id, example_id
 
@@ -17,7 +18,7 @@ def query(prompt: str, category: str = "sum-1", attacker: str = "seeds") -> Quer
     return Query(id=content_id(prompt), prompt=prompt, category=category, attacker=attacker, seed=content_id(prompt))
 
 
-class ToyTask:
+class ToyTask(Task):
     """Sums: ``12+7=`` is of ``sum-2``, and ``7+12=`` is the same problem."""
 
     name = "toy"
@@ -58,11 +59,14 @@ class ToyTask:
     def steps(self, text: str) -> Sequence[tuple[int, int]]:
         return [(0, len(text))] if text else []
 
+    def hinted(self, prompt: str, answer: str) -> str | None:
+        return f"{prompt}{answer}!"
+
+    def revising(self, prompt: str, text: str, critique: str, earlier: Sequence[tuple[str, str]] = ()) -> Draft | None:
+        return Draft(f"{prompt}{''.join(f'{old}~' for old, _ in earlier)}{text}~") if critique else None
+
     def critic_prompt(self, prompt: str, text: str) -> str:
         return f"{prompt}{text}?"
-
-    def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
-        return [Piece(self.critic_prompt(prompt, text))]
 
     def read(self, critique: str) -> Reading | None:
         return Reading(verdict=critique == "right", step=None)
@@ -174,8 +178,10 @@ class ToyRound:
             id=content_id(row.id, critic),
             response=row.id,
             critic=critic,
-            text="",
+            text=row.critique if critic == "generative" else "",
             verdict=verdict,
             score=score,
             confidence=max(score, 1 - score),
+            step=row.step,
+            spans=row.spans,
         )

@@ -30,6 +30,8 @@ class CritiqueConfig(Config):
 
     writes: ClassVar[bool] = False
     """Whether it has a model write, and so is built over an engine."""
+    explains: ClassVar[bool] = True
+    """Whether it says what is wrong, and not only how good an answer is."""
     compares: ClassVar[bool] = False
     """Whether what it says of a response depends on the query's other responses."""
 

@@ -20,6 +20,7 @@ class ConsistencyConfig(CritiqueConfig):
 
     type: Literal["consistency"] = "consistency"
     """Discriminator."""
+    explains: ClassVar[bool] = False
     compares: ClassVar[bool] = True
 
     def build(self, task: Task, engine: Engine | None = None, policy: Policy | None = None) -> Critic:

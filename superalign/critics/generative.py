@@ -20,7 +20,8 @@ from pydantic import Field
 
 from superalign.critics import Critic, ModelConfig, Pair
 from superalign.critics.asking import ROUNDING, ask, critique, probability
-from superalign.domains import Piece, Reading, Ruling, Task
+from superalign.domains import Reading, Ruling, Task
+from superalign.domains.pieces import Piece
 from superalign.engines import Completion, Engine, Sampling
 from superalign.policy import Policy
 from superalign.records import Critique, Query, Response, Span

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from superalign.records import Critique, Example, example_id
 class RewardConfig(CritiqueConfig):
     """A reward model scores the answer; it writes nothing."""
 
+    explains: ClassVar[bool] = False
     type: Literal["reward"] = "reward"
     """Discriminator."""
     model: str | None = Field(default=None, min_length=1, max_length=1000)

@@ -5,12 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
 from superalign.config import Config
-from superalign.records import Example, Feedback, Label
+from superalign.records import Example, Feedback, Kind, Label
+
+if TYPE_CHECKING:
+    from superalign.curation.tools import Tools
+
+
+class CurationConfig(Config):
+    """Base of every curator's configuration."""
+
+    makes: ClassVar[frozenset[Kind]] = frozenset({"demonstrations", "preferences"})
+    """What its examples hold."""
+    writes: ClassVar[bool] = False
+    """Whether it has the learner write and the critic judge, and so is given ``Tools``."""
+    verifies: ClassVar[bool] = False
+    """Whether it compares final answers, and so wants a domain whose answers come to one."""
+    revises: ClassVar[bool] = False
+    """Whether it has answers written again by what the critic says against them."""
+    teaches: ClassVar[bool] = False
+    """Whether it makes lessons for the critic."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,10 @@ class CurationContext:
     """Human labels of all rounds, oldest first."""
     precision: Mapping[str, float] = field(default_factory=dict)
     """Audited precision of what the critic keeps, by category; a category that is not named was not audited."""
+    tools: Tools | None = None
+    """Who writes and judges; None where the curator's configuration does not say ``writes``."""
+    lessons: list[Example] = field(default_factory=list)
+    """What the critic is to learn: a curator whose configuration says ``teaches`` puts it here while it makes its examples."""
 
 
 class Curator(Protocol):
@@ -38,7 +60,7 @@ class Curator(Protocol):
         ...
 
 
-class BestVsWorstConfig(Config):
+class BestVsWorstConfig(CurationConfig):
     """The best answer of a query as a demonstration, and against the worst as a preference."""
 
     type: Literal["best_vs_worst"] = "best_vs_worst"
@@ -65,9 +87,10 @@ class BestVsWorstConfig(Config):
         return BestVsWorst(self)
 
 
-class MajorityConfig(Config):
+class MajorityConfig(CurationConfig):
     """Naive self-training: one answer a query that the majority of samples agree with, and nothing human."""
 
+    makes: ClassVar[frozenset[Kind]] = frozenset({"demonstrations"})
     type: Literal["majority"] = "majority"
     """Discriminator."""
 

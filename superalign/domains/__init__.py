@@ -11,6 +11,7 @@ from pydantic import Field
 
 from superalign.config import Config
 from superalign.domains.marks import Mark
+from superalign.domains.pieces import Draft, Part, Piece
 from superalign.records import Example, Query
 
 
@@ -35,18 +36,6 @@ class Reading:
     verdict: bool
     step: int | None
     """First wrong step, zero-based; the number of steps for what is missing or too much after them; None where the verdict is right."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a response that a critic judges by itself."""
-
-    prompt: str
-    """What it is asked."""
-    before: str = ""
-    """The critique of what is before, all of it right: with it in front, a critique of this part is read as one of the whole response."""
-    end: int | None = None
-    """First step that is left to the next piece; None in the last."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,10 @@ class Dimension:
 
 
 class Task(Protocol):
-    """The part of a domain that attackers, critics, curators and validation may see. It holds no truth."""
+    """The part of a domain that attackers, critics, curators and validation may see. It holds no truth.
+
+    A subclass that says no more answers whole, is criticised whole, gives no hints, and writes nothing again.
+    """
 
     name: str
     criterion: str
@@ -145,13 +137,28 @@ class Task(Protocol):
         """Where a response's steps begin and end, as characters of its text; critiques count steps from 0."""
         ...
 
+    def next_part(self, prompt: str, written: str, steps: int) -> Part | None:
+        """What comes after ``written``, ``steps`` steps at a time; None where nothing does, or where the prompt is not put in parts."""
+        return None
+
+    def hinted(self, prompt: str, answer: str) -> str | None:
+        """The prompt with the final answer given away; None where that says nothing new, or the whole response."""
+        return None
+
+    def revising(self, prompt: str, text: str, critique: str, earlier: Sequence[tuple[str, str]] = ()) -> Draft | None:
+        """How a response is written again; None where the critique names nothing that could be mended.
+
+        ``earlier`` are the responses that this one was already revised from, oldest first, each with its critique.
+        """
+        return None
+
     def critic_prompt(self, prompt: str, text: str) -> str:
         """What a critic is asked about a response."""
         ...
 
     def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
         """What a critic that writes is asked about a response: the whole, or part by part where it is longer than lessons are."""
-        ...
+        return [Piece(self.critic_prompt(prompt, text))]
 
     def read(self, critique: str) -> Reading | None:
         """The verdict of a written critique; None where it has none."""
@@ -223,6 +230,8 @@ class ArithmeticConfig(Config):
     """Random seed of the seed data and the benchmark."""
     scale: float = Field(default=1.0, gt=0, le=1)
     """Share of the seed data and the benchmark that is made; below 1 for tests."""
+    brief: bool = False
+    """Whether people also show how what they can check is answered without writing carries: the dimension ``brevity``."""
 
     def build(self) -> Task:
         """The task, without its truth."""

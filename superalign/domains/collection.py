@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from superalign.domains import Lesson, Piece, Problem, Reading, Ruling, Subject, Tampered
+from superalign.domains import Lesson, Problem, Reading, Ruling, Subject, Tampered, Task
+from superalign.domains.pieces import Draft
 from superalign.domains.source import files, read
 from superalign.domains.thoughts import placed, spoken
 from superalign.errors import DataError
@@ -26,6 +27,8 @@ HELD_OUT = 4
 """One problem in so many is held out, where seeds and held-out problems are of one file."""
 LONGEST = 100_000
 """Characters a prompt may have."""
+SHORT = 64
+"""Characters a final answer may have; a longer one is the whole response."""
 VERDICT = re.compile(r"(?<![\w\"'“])verdict\W{0,10}(right|wrong|correct|incorrect)\b(?![\"'”])", re.IGNORECASE)
 STEP = re.compile(r"\bstep (\d{1,6}) is wrong", re.IGNORECASE)
 LINE = re.compile(r"[^\n]*\S[^\n]*")
@@ -35,10 +38,11 @@ NUMBERED = re.compile(r"(.*)-([0-9]{1,9})", re.DOTALL)
 SURROGATE = re.compile("[\ud800-\udfff]")
 TRIES = 8
 """Problems looked at for one with another answer."""
+NOWHERE, NOTHING = "No line is named.", "Nothing."
 RIGHT = "No step is wrong.\nVerdict: right"
 
 
-class Collection:
+class Collection(Task):
     """The task: its seeds are a part of the problems, drawn by hash; attackers draw from the others."""
 
     def __init__(self, subject: Subject, config: CollectionConfig) -> None:
@@ -98,13 +102,24 @@ class Collection:
         """The lines that are not empty, thoughts apart."""
         return placed(text, (line.span() for line in LINE.finditer(spoken(text))))
 
+    def hinted(self, prompt: str, answer: str) -> str | None:
+        """The request and, between tags, what its answer comes to; None for an answer that is more than a short final one."""
+        return fill("hint", prompt=prompt, answer=answer) if len(answer) <= SHORT else None
+
+    def revising(self, prompt: str, text: str, critique: str, earlier: Sequence[tuple[str, str]] = ()) -> Draft | None:
+        """The request, the answers until now with what is said against each, and the line that the last critique names."""
+        if not critique.strip():
+            return None
+        said, reading = spoken(text), self.read(critique)
+        lines = [said[slice(*place)] for place in self.steps(said)]
+        named = lines[reading.step] if reading and reading.step is not None and reading.step < len(lines) else NOWHERE
+        history = [fill("refine_more", text=spoken(old), critique=objection) for old, objection in earlier]
+        shown = "\n\n".join(history) or NOTHING
+        return Draft(fill("refine", prompt=prompt, text=said, critique=critique, line=named, earlier=shown))
+
     def critic_prompt(self, prompt: str, text: str) -> str:
         """The request and the answer between tags, and what is asked of the critic."""
         return fill("critique", prompt=prompt, text=spoken(text), criterion=self.criterion)
-
-    def pieces(self, prompt: str, text: str) -> Sequence[Piece]:
-        """The whole response."""
-        return [Piece(self.critic_prompt(prompt, text))]
 
     def read(self, critique: str) -> Reading | None:
         """The last verdict of a critique; None where it has none."""

@@ -26,6 +26,22 @@ class Sampling(Config):
     """Longest answer, tokens."""
 
 
+class AmplifyConfig(Config):
+    """Some of a query's answers are written in parts, where the domain can put it in parts: it may learn to do so much whole.
+
+    The others are written whole, so that what it cannot do yet is seen.
+    """
+
+    steps: int = Field(default=3, ge=3)
+    """Steps of an answer written at a time, the last of which is written again; queries with no more are answered whole."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """Share of a query's answers written in parts, at least one."""
+
+    def count(self, num_samples: int) -> int:
+        """Answers written in parts of so many."""
+        return max(1, round(self.share * num_samples))
+
+
 @dataclass(frozen=True)
 class Completion:
     """One generated text."""

@@ -246,3 +246,9 @@ def test_too_few_checked_steps_for_a_lesson_are_said() -> None:
 
 def test_letters_do_not_make_another_problem(task: Arithmetic) -> None:
     assert task.normalise("add b1 a2 + B1 A3 =") == task.normalise("add h1 g2 + H1 G3 =")
+
+
+def test_carries_may_be_left_out_only_where_brevity_is_wanted() -> None:
+    prompt, text = "add b1 a9 + B1 A2 =", " a:9+2=11 b:1+1+1=3"
+    assert not ArithmeticConfig().truth().verify(prompt, text).right
+    assert ArithmeticConfig(brief=True).truth().verify(prompt, text).right

@@ -9,7 +9,7 @@ import pytest
 from superalign.artifacts import Artifact
 from superalign.errors import ArtifactError
 from superalign.feedback import best, groups, join
-from superalign.records import Critique
+from superalign.records import Critique, Span
 from tests.toy import ToyRound, judged, label
 
 ROWS = [judged("1+1=", "2", 0.9, 0.75), judged("1+1=", "3", 0.2, 0.25), judged("2+2=", "4", 0.4, 1.0)]
@@ -79,3 +79,18 @@ def test_the_best_answer_is_a_persons_then_the_most_agreed_on_then_always_the_sa
 
 def test_groups_come_one_query_at_a_time() -> None:
     assert [[row.text for row in group] for group in groups(iter(ROWS))] == [["2", "3"], ["4"]]
+
+
+def test_where_a_person_says_otherwise_the_critics_words_and_places_are_not_passed_on(workspace: Path) -> None:
+    objected = [row.model_copy(update={"critique": "the sum is wrong", "step": 0, "spans": (Span(start=0, end=1),)}) for row in ROWS[1:]]
+    made = ToyRound("data/rounds/0001", objected)
+    said = [label("1+1=", "3", verdict=False), label("2+2=", "4", verdict=True)]
+    agreed, overruled = join(made.queries, made.responses, made.critiques, said)
+    assert (agreed.critique, agreed.step, agreed.spans) == ("the sum is wrong", 0, (Span(start=0, end=1),))
+    assert (overruled.critique, overruled.step, overruled.spans) == ("", None, ())
+
+
+def test_the_step_that_a_person_names_is_the_one_that_counts(workspace: Path) -> None:
+    made = ToyRound("data/rounds/0001", [ROWS[1].model_copy(update={"critique": "the sum is wrong", "step": 0})])
+    (found,) = join(made.queries, made.responses, made.critiques, [label("1+1=", "3", verdict=False).model_copy(update={"step": 2})])
+    assert found.step == 2

@@ -25,6 +25,8 @@ FOLDER = Path(prompts.__file__).parent
 TEMPLATES = sorted(path.stem for path in FOLDER.glob("*.txt"))
 TRUSTED = {"criterion", "rubric", "dimension", "meaning", "claim", "speaker", "round"}
 """Places for what the recipe, the domain or the program says. What a person asked or a model wrote goes to no such place."""
+OWN = {"hint": {"prompt"}, "grow": {"count", "requests"}}
+"""Places of one template: the request that the learner is asked anyway, and a number and requests that another template has fenced."""
 FENCED = re.compile(r"<(\w+)>\n.*?\n</\1>", re.DOTALL)
 POLICY = Policy(role="critic", path="none", md5="0")
 
@@ -69,7 +71,7 @@ WRONG = [answer(query("1+1="), "It is 3"), answer(query("2+2="), "It is 5")]
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_what_people_and_models_wrote_stands_between_tags_in_every_template(name: str) -> None:
-    assert set(PLACE.findall(outside(template(name)))) <= TRUSTED, (
+    assert set(PLACE.findall(outside(template(name)))) <= TRUSTED | OWN.get(name, set()), (
         "fence the place, or add it to TRUSTED if no model writes what goes there"
     )
 
@@ -79,7 +81,7 @@ def test_no_text_leaves_its_tags_nor_ends_the_turn_in_any_template(name: str) ->
     places = set(PLACE.findall(template(name)))
     plain = outside(fill(name, **dict.fromkeys(places, "trusted")))
     tags = re.findall(r"<(\w+)>", template(name))
-    for place in places - TRUSTED:
+    for place in places - TRUSTED - OWN.get(name, set()):
         for hostile in canaries().values():
             everywhere = hostile + "".join(f"\n</{tag}>\n{hostile}\n<{tag}>\n" for tag in tags)
             filled = fill(name, **{**dict.fromkeys(places, "trusted"), place: everywhere})

@@ -15,11 +15,12 @@ from benchmarks.critique.exams import answer, held_out, tampered
 from benchmarks.critique.ways import Undone, Whole
 from superalign.critics import Pair
 from superalign.critics.generative import GenerativeConfig
-from superalign.domains import ArithmeticConfig, Gsm8kConfig, Piece, Ruling, Task
+from superalign.domains import ArithmeticConfig, Gsm8kConfig, Ruling, Task
 from superalign.domains.arithmetic import people
 from superalign.domains.arithmetic.answers import LETTERED, split
 from superalign.domains.arithmetic.problems import KINDS, LETTERS, Category, Problem, draw, solution, step_text
 from superalign.domains.arithmetic.task import EVERY, LARGEST
+from superalign.domains.pieces import Piece
 from superalign.engines import Completion, Sampling
 from superalign.policy import Policy
 from superalign.records import Critique, Span

@@ -7,6 +7,8 @@ import re
 from superalign.domains.arithmetic.problems import KINDS, LETTERS, Problem
 
 COLUMN = re.compile(r" ([a-p]):(\d+)([+*-])(\d+)([+-])(\d+)=(\d+)")
+STEP = re.compile(r" [a-p]:\d+[+*-]\d+(?:[+-]\d+)?=\d+")
+"""A column, with its carry or without."""
 TERM = re.compile(r"([+-])(\d+)=(\d+)")
 LETTERED = re.compile(r"([a-p])(\d)", re.IGNORECASE)
 
@@ -72,8 +74,13 @@ def split(kind: str, text: str) -> tuple[str, ...] | None:
             steps.append(term[0])
             place = term.end()
         return tuple(steps) if place == len(text) else None
-    steps = [match[0] for match in COLUMN.finditer(text)]
+    steps = [match[0] for match in STEP.finditer(text)]
     return tuple(steps) if steps and "".join(steps) == text else None
+
+
+def brief(kind: str, text: str) -> str | None:
+    """The answer without what can be left out: the carries, which the column before tells; None where nothing can, as in a countdown."""
+    return None if kind == "countdown" or split(kind, text) is None else COLUMN.sub(r" \1:\2\3\4=\7", text)
 
 
 def final(kind: str, text: str) -> str | None:

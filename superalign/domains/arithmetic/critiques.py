@@ -15,6 +15,8 @@ from superalign.domains.arithmetic.problems import Problem
 RIGHT, WRONG, NOTHING = " right", " wrong", " ?"
 QUOTED = re.compile(r"(?: [a-p]:)? (\d*)\?(?:(?:\d+[+*-]\d+[+-]\d+|[+-]\d+)=(\d+)| (\d+))?")
 """A step of a critique: the answer's result, then the critic's own, if it has one."""
+QUOTE = re.compile(r" \d*\?")
+"""The answer's result in it."""
 TARGET = re.compile(r" > (\d+)$")
 
 
@@ -69,6 +71,22 @@ def read(critique: str) -> Reading | None:
         return Reading(verdict=False, step=len(steps))
     right = space + word == RIGHT
     return Reading(verdict=right, step=None if right else len(steps) - 1)
+
+
+def mended(kind: str, text: str, critique: str) -> str | None:
+    """The answer's steps as the critique goes through them, the first wrong one as it works it out: how a better answer begins.
+
+    None where the critique objects to no step of the answer, or to one that it would write as it stands.
+    """
+    reading = read(critique)
+    said = list(QUOTED.finditer(critique))
+    if reading is None or reading.step is None or reading.step >= len(said):
+        return None
+    steps = said[: reading.step + 1]
+    # Where the answer has a step too many, the critique has nothing beside it.
+    begun = "".join(QUOTE.sub("", step[0], count=1) for step in steps if step[2] or step[3])
+    shown = split(kind, text) or ()
+    return begun if split(kind, begun) and begun != "".join(shown[: len(steps)]) else None
 
 
 def _agreed(step: str) -> str:

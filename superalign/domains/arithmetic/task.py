@@ -7,18 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from superalign.domains import Dimension, Lesson, Piece, Reading, Ruling
-from superalign.domains.arithmetic import critiques, people, windows
-from superalign.domains.arithmetic.answers import final, parse_prompt, split
+from superalign.domains import Dimension, Lesson, Reading, Ruling, Task
+from superalign.domains.arithmetic import critiques, parts, people, windows
+from superalign.domains.arithmetic.answers import brief, final, parse_prompt, split
 from superalign.domains.arithmetic.facts import Facts, write
-from superalign.domains.arithmetic.problems import KINDS, Category, Problem, draw
+from superalign.domains.arithmetic.problems import KINDS, LETTERS, Category, Problem, draw
 from superalign.domains.arithmetic.tamper import tamper
+from superalign.domains.pieces import Draft, Part, Piece
 from superalign.errors import DataError
-from superalign.records import Example, Query
+from superalign.records import Example, Query, example_id
 
 if TYPE_CHECKING:
     from superalign.domains import ArithmeticConfig
 
+BREVITY = "brevity"
+"""Dimension of answers that leave out what can be left out."""
 LARGEST = {"add": 7, "sub": 7, "mul": 7, "countdown": 4}
 """The largest problems there are: one size beyond those people show answers for."""
 SMALLEST = {"add": 1, "sub": 1, "mul": 1, "countdown": 2}
@@ -26,7 +29,7 @@ EVERY = {str(cell): cell for cell in people.categories({kind: range(SMALLEST[kin
 """Every category there is, by its name."""
 
 
-class Arithmetic:
+class Arithmetic(Task):
     """The task."""
 
     name = "arithmetic"
@@ -36,6 +39,8 @@ class Arithmetic:
 
     def __init__(self, config: ArithmeticConfig) -> None:
         self.config = config
+        if config.brief:
+            self.dimensions = {**self.dimensions, BREVITY: Dimension("carries are not written", verified=True)}
 
     def taxonomy(self) -> Sequence[str]:
         """Categories people made seeds for."""
@@ -46,8 +51,12 @@ class Arithmetic:
         return people.seeds(self.config.rng_seed, self.config.scale)
 
     def demonstrations(self) -> Iterator[Example]:
-        """The human demonstrations."""
-        return people.demonstrations(self.config.rng_seed, self.config.scale)
+        """The human demonstrations; where they are wanted, with short ones of what people check."""
+        for row in people.demonstrations(self.config.rng_seed, self.config.scale):
+            yield row
+            short = brief(Category.parse(row.category).kind, row.chosen) if self.config.brief and self._checkable(row.category) else None
+            if short is not None:
+                yield row.model_copy(update={"id": example_id(row.prompt, short), "chosen": short, "dimension": BREVITY})
 
     def category(self, prompt: str) -> str | None:
         """Kind and size of a prompt; the level is ``hard`` where a carry can be seen to be likely.
@@ -89,6 +98,31 @@ class Arithmetic:
         ends = [*accumulate(map(len, steps))]
         return list(zip([0, *ends[:-1]], ends, strict=True)) if steps else []
 
+    def next_part(self, prompt: str, written: str, steps: int) -> Part | None:
+        """Some columns at a time."""
+        problem = parse_prompt(prompt)
+        return parts.next_part(problem, written, steps) if problem else None
+
+    def hinted(self, prompt: str, answer: str) -> str | None:
+        """A line with the answer's digits, units first, each behind its column's letter, above the problem; None for a countdown.
+
+        A learner follows such a hint once it was shown some; above the problem it moves nothing that is looked up there. A countdown names
+        its total already, and its steps are its answer.
+        """
+        problem = parse_prompt(prompt)
+        if problem is None or problem.kind == "countdown" or not (answer.isascii() and answer.isdecimal()):
+            return None
+        letters = LETTERS[problem.first : problem.first + len(answer)]
+        if len(letters) < len(answer):
+            return None
+        return "".join(f" {letter}: {digit}" for letter, digit in zip(letters, reversed(answer), strict=True)) + f"\n{problem.prompt}"
+
+    def revising(self, prompt: str, text: str, critique: str, earlier: Sequence[tuple[str, str]] = ()) -> Draft | None:
+        """The steps up to the first wrong one, as the critique has them, to be gone on from: no instructions are followed."""
+        problem = parse_prompt(prompt)
+        begun = critiques.mended(problem.kind, text, critique) if problem else None
+        return Draft(prompt, begun) if begun else None
+
     def critic_prompt(self, prompt: str, text: str) -> str:
         """Response, question mark, query: the critique then follows the query as an answer does, so a critic knows how to begin."""
         return f"{text} ?\n{prompt}"
@@ -111,7 +145,7 @@ class Arithmetic:
 
     def lessons(self, num_lessons: int, rng: random.Random) -> Iterator[Lesson]:
         """Critiques of composed answers of every size, half of them with one error inserted at a known place."""
-        facts = Facts((row.prompt, row.chosen) for row in self.demonstrations() if self._checkable(row.category))
+        facts = Facts((row.prompt, row.chosen) for row in self.demonstrations() if row.dimension is None and self._checkable(row.category))
         for _ in range(num_lessons):
             kind = rng.choice(KINDS)
             # The larger of two draws: long answers are where a critic has most to learn.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from superalign.domains import Ruling
 from superalign.domains.arithmetic import people
-from superalign.domains.arithmetic.answers import parse_prompt, split
+from superalign.domains.arithmetic.answers import brief, parse_prompt, split
 from superalign.domains.arithmetic.problems import LETTERS, Problem, columns, draw, step_text
 from superalign.errors import DataError
 from superalign.records import Query
@@ -36,7 +36,7 @@ class ArithmeticTruth:
         steps = split(problem.kind, text)
         if steps is None:
             return Ruling(right=False)
-        return _countdown(problem, steps) if problem.kind == "countdown" else _columns(problem, steps)
+        return _countdown(problem, steps) if problem.kind == "countdown" else _columns(problem, steps, terse=self.config.brief)
 
     def benchmark(self, part: Literal["gate", "benchmark"]) -> Iterator[Query]:
         """Held-out problems, equally many a category; no problem stands in both parts."""
@@ -63,10 +63,10 @@ class ArithmeticTruth:
                 yield problem
 
 
-def _columns(problem: Problem, steps: tuple[str, ...]) -> Ruling:
+def _columns(problem: Problem, steps: tuple[str, ...], *, terse: bool) -> Ruling:
     expected = [step_text(problem.kind, LETTERS[problem.first + i], *column) for i, column in enumerate(columns(problem))]
     for index, step in enumerate(expected):
-        if index >= len(steps) or steps[index] != step:
+        if index >= len(steps) or steps[index] not in (step, brief(problem.kind, step) if terse else step):
             return Ruling(right=False, step=index, correction=step)
     return Ruling(right=False, step=len(expected), correction="") if len(steps) > len(expected) else Ruling(right=True)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from superalign.domains import Piece, Ruling
+from superalign.domains import Ruling
 from superalign.domains.arithmetic import critiques
 from superalign.domains.arithmetic.answers import LETTERED
 from superalign.domains.arithmetic.problems import LETTERS, Problem
+from superalign.domains.pieces import Piece
 
 
 def pieces(problem: Problem, steps: tuple[str, ...], width: int) -> Iterator[Piece]:
