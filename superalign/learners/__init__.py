@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +12,7 @@ from superalign.artifacts import Artifact
 from superalign.config import Config
 from superalign.models import Dtype
 from superalign.policy import Policy
-from superalign.records import Step
+from superalign.records import Kind, Step
 
 Loss = Literal[
     "sigmoid",
@@ -32,13 +33,18 @@ Loss = Literal[
 """TRL's losses for preferences that need no setting of their own."""
 
 
+Reward = Callable[[Sequence[str], Sequence[str]], list[float | None]]
+"""The critic's scores of texts as answers to prompts, in [0, 1]; None where it comes to no verdict."""
+
+
 class Learner(Protocol):
     """Trains."""
 
     def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int, system: str | None = None) -> tuple[Policy, list[Step]]:
         """Trains a copy of ``policy`` on ``data`` (examples), with checkpoints in ``folder`` that it resumes from.
 
-        ``system`` is the chat's system message; None where prompts are no chats.
+        ``system`` is the chat's system message; None where prompts are no chats. A learner whose configuration says ``asks`` is given
+        ``reward`` besides, a ``Reward``.
         """
         ...
 
@@ -73,6 +79,11 @@ class LaunchConfig(Config):
 
 class TrainingConfig(Config):
     """What the learners share."""
+
+    needs: ClassVar[Kind] = "demonstrations"
+    """What it is trained on."""
+    asks: ClassVar[bool] = False
+    """Whether it has the critic score answers while it trains."""
 
     start: Literal["champion", "base"] = "champion"
     """Weights the training starts from."""
@@ -134,8 +145,11 @@ class SftConfig(TrainingConfig):
 class DpoConfig(TrainingConfig):
     """Direct preference optimisation (arXiv 2305.18290) with a supervised term, after a supervised pass."""
 
+    needs: ClassVar[Kind] = "preferences"
     type: Literal["dpo"] = "dpo"
     """Discriminator."""
+    supervised: bool = True
+    """Whether a supervised pass over the chosen answers comes first, whose result is the reference; else that is where it starts from."""
     dpo_learning_rate: float = Field(default=1e-4, gt=0, le=1)
     """Peak learning rate of the preference phase."""
     dpo_epochs: float = Field(default=1.0, gt=0, le=10_000)
@@ -146,6 +160,9 @@ class DpoConfig(TrainingConfig):
     """TRL's losses, summed."""
     loss_weights: tuple[float, ...] = (1.0, 1.0)
     """Weight of each loss."""
+    label_smoothing: float | None = Field(default=0.0, ge=0, lt=0.5)
+    """Share of the preferences that the losses `robust` (arXiv 2403.00409) and `aot` take to be the wrong way round; None for what the
+    data say: by how much the scores of the chosen answers fall short of 1 in the mean."""
 
     @model_validator(mode="after")
     def _weighed(self) -> Self:
@@ -153,6 +170,8 @@ class DpoConfig(TrainingConfig):
             raise ValueError(
                 f"loss_type names {len(self.loss_type)} losses and loss_weights weighs {len(self.loss_weights)}; give one each"
             )
+        if self.label_smoothing != 0 and not {"robust", "aot", "aot_unpaired"} & set(self.loss_type):
+            raise ValueError(f"label_smoothing={self.label_smoothing} is read by no loss of {', '.join(self.loss_type)}; take robust")
         return self
 
     def build(self) -> Learner:

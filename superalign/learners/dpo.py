@@ -5,6 +5,7 @@ The reference is the policy after the supervised pass, so the log-ratio measures
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from superalign.learners import DpoConfig
 
 
+log = logging.getLogger("superalign")
+
+MOST = 0.5
+"""Share of wrong preferences from which they say nothing."""
+
+
 class Dpo:
     """Prefers the chosen answers to the rejected ones."""
 
@@ -37,14 +44,34 @@ class Dpo:
 def phases(config: DpoConfig, job: launch.Job) -> tuple[Path, list[Step]]:
     """The supervised and the preference phase: the folder of the weights after both, and the steps of both."""
     pairs = [(row.prompt, row.chosen, row.rejected) for row in training.examples(job.data) if row.rejected]
+    if not pairs and config.supervised:
+        log.warning("there is no preference to learn from: no answer was rejected; the supervised pass is all of the training")
+        return sft.phases(config, job)
     if not pairs:
         raise DataError("there is no preference to learn from: no answer was rejected; use learner.type=sft, or raise sampling.num_samples")
-    middle, first = sft.phase(config, job, job.folder / "sft")
-    tokenizer, model = weights.load(config, job.policy.model_copy(update={"path": middle.as_posix()}), job.rng_seed)
+    config = config.model_copy(update={"label_smoothing": smoothing(config, job.data)})
+    start, first = job.policy.verify(), list[Step]()
+    if config.supervised:
+        middle, first = sft.phase(config, job, job.folder / "sft")
+        start = job.policy.model_copy(update={"path": middle.as_posix()})
+    tokenizer, model = weights.load(config, start, job.rng_seed)
     encoded = training.encode(tokenizer, job.system, pairs, getattr(model.config, "max_position_embeddings", None))
     folder = job.folder / "dpo"
     end, second = training.run(lambda: trainer(config, model, tokenizer, encoded, folder, job.rng_seed), config, folder, job.policy, "dpo")
     return end, [*first, *second]
+
+
+def smoothing(config: DpoConfig, data: Artifact) -> float:
+    """The share of the preferences that is taken to be the wrong way round: as asked for, else as the scores of the chosen answers say."""
+    if config.label_smoothing is not None:
+        return config.label_smoothing
+    doubts = [1 - row.chosen_score for row in training.examples(data) if row.rejected]
+    if (share := sum(doubts) / len(doubts)) >= MOST:
+        raise DataError(
+            f"by the scores of the chosen answers {share:.2f} of the preferences are the wrong way round, and from {MOST} on nothing can "
+            "be learnt from them; raise curator.min_precision, or set learner.label_smoothing"
+        )
+    return share
 
 
 class Trainer(trl.DPOTrainer):
@@ -91,6 +118,7 @@ def trainer(config: DpoConfig, model: Any, tokenizer: Any, encoded: list[tuple[l
         "beta": config.beta,
         "loss_type": list(config.loss_type),
         "loss_weights": list(config.loss_weights),
+        "label_smoothing": config.label_smoothing,
         "precompute_ref_log_probs": True,
     }
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

@@ -125,7 +125,7 @@ def run(make: Callable[[], Any], config: TrainingConfig, folder: Path, policy: P
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
     trainer = make()
-    rate = f"{setting(policy.role)}.{'dpo_' if phase == 'dpo' else ''}learning_rate"
+    rate = f"{setting(policy.role)}.{f'{phase}_' if hasattr(config, f'{phase}_learning_rate') else ''}learning_rate"
     trainer.add_callback(Guard(rate))
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     with PartialState().main_process_first():

@@ -326,7 +326,8 @@ def test_two_processes_learn_what_one_learns(strategy: Any, reference: Policy, p
 def test_no_process_outlives_the_one_that_asked_for_it(workspace: Path) -> None:
     root = str(Path(sft.__file__).parents[2])
     child = (
-        "import os, threading, time; open('pid', 'w').write(str(os.getpid())); from superalign.learners.worker import _end_with_parent;"
+        "import os, threading, time; open('pid', 'w').write(str(os.getpid())); "
+        "from superalign.learners.launch.worker import _end_with_parent;"
         "threading.Thread(target=_end_with_parent, daemon=True).start(); open('ready', 'w').close(); time.sleep(600)"
     )
     command = [sys.executable, "-c", child]

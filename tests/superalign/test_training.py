@@ -193,9 +193,9 @@ def _margin(policy: Policy, rows: list[Example]) -> float:
         return sum(logp(row.prompt, row.chosen) - logp(row.prompt, row.rejected or "") for row in rows)
 
 
-def test_dpo_without_a_rejected_answer_is_refused(tiny: Policy) -> None:
+def test_dpo_alone_without_a_rejected_answer_is_refused(tiny: Policy) -> None:
     with pytest.raises(DataError, match="no preference"):
-        DpoConfig().build().learn(tiny, demonstrations(), Path("dpo"), 0)
+        DpoConfig(supervised=False).build().learn(tiny, demonstrations(), Path("dpo"), 0)
 
 
 def test_a_row_is_shown_as_often_as_its_weight_and_every_epoch_shows_all() -> None:

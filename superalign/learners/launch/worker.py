@@ -1,4 +1,4 @@
-"""Runs a training that another process asked for: `python -m superalign.learners.worker job.json`, under accelerate or alone."""
+"""Runs a training that another process asked for: `python -m superalign.learners.launch.worker job.json`, under accelerate or alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,24 @@ from pydantic import Field, TypeAdapter
 
 from superalign.artifacts import Artifact
 from superalign.errors import SuperalignError
-from superalign.learners import DpoConfig, SftConfig, dpo, sft
+from superalign.learners import DpoConfig, SftConfig, dpo, listwise, panacea, ppo, sft
 from superalign.learners.launch import OUT_OF_MEMORY, Job
+from superalign.learners.listwise import ListwiseConfig
+from superalign.learners.panacea import PanaceaConfig
+from superalign.learners.ppo import PpoConfig
 from superalign.policy import Policy
+from superalign.records import Step
 
-CONFIG: TypeAdapter[SftConfig | DpoConfig] = TypeAdapter(Annotated[SftConfig | DpoConfig, Field(discriminator="type")])
+Trained = SftConfig | DpoConfig | ListwiseConfig | PpoConfig | PanaceaConfig
+CONFIG: TypeAdapter[Trained] = TypeAdapter(Annotated[Trained, Field(discriminator="type")])
+PHASES: dict[str, Callable[[Any, Job], tuple[Path, list[Step]]]] = {
+    "sft": sft.phases,
+    "dpo": dpo.phases,
+    "listwise": listwise.phases,
+    "ppo": ppo.phases,
+    "panacea": panacea.phases,
+}
+"""How each is trained."""
 
 
 def main(path: Path) -> int:
@@ -30,7 +44,7 @@ def main(path: Path) -> int:
     asked = Job(policy, data, Path(job["folder"]), job["rng_seed"], job["system"])
     config = CONFIG.validate_python(job["config"])
     try:
-        weights, steps = dpo.phases(config, asked) if isinstance(config, DpoConfig) else sft.phases(config, asked)
+        weights, steps = PHASES[config.type](config, asked)
     except (SuperalignError, torch.OutOfMemoryError) as error:
         logging.getLogger("superalign").exception("the training failed")
         name = OUT_OF_MEMORY if isinstance(error, torch.OutOfMemoryError) else type(error).__name__

@@ -102,7 +102,7 @@ def _launch(config: TrainingConfig, job: Job) -> tuple[Path, list[Step]]:
     settings, result, log = (path.with_name(name) for name in ("accelerate.json", "result.json", "training.log"))
     settings.write_text(json.dumps(accelerate(launch, gpu=torch.cuda.is_available())))
     result.unlink(missing_ok=True)
-    command = ["-m", "accelerate.commands.launch", "--config_file", str(settings), "-m", "superalign.learners.worker", str(path)]
+    command = ["-m", "accelerate.commands.launch", "--config_file", str(settings), "-m", "superalign.learners.launch.worker", str(path)]
     with log.open("ab") as lines:
         code = _watch([sys.executable, *command], _environment(launch), lines)
     return _result(result, log, code)
