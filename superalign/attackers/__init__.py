@@ -11,6 +11,7 @@ from pydantic import Field
 
 from superalign.config import Config
 from superalign.domains import Task
+from superalign.engines import Engine
 from superalign.records import Query
 
 
@@ -38,6 +39,8 @@ class AttackContext:
     """The archive, oldest first."""
     answered: Mapping[str, float] = field(default_factory=dict)
     """Share of the critic's verdicts that people upheld, by category, drawn towards even odds where they labelled few."""
+    engine: Engine | None = None
+    """The base learner, which writes queries; None where no attacker's configuration says ``writes``."""
 
 
 class Attacker(Protocol):
