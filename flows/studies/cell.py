@@ -65,14 +65,27 @@ def _data(cell: Cell, loop: Loop, number: int, base: Base, shared: str, own: str
     asking: dict[str, Any] = {"domain": config.domain, "rng_seed": _seed(cell, number)}
     drawn: dict[str, Any] = {"attackers": config.attackers, "num_queries": config.num_queries, "seeds": base.seeds}
     queries = attack(added=None, past=past, folder=shared, **drawn, **asking)
-    responses = respond(engine=config.engine, sampling=config.sampling, learner=loop.learner, queries=queries, folder=shared, **asking)
+    responses = respond(
+        engine=config.engine,
+        sampling=config.sampling,
+        amplify=config.amplify,
+        learner=loop.learner,
+        queries=queries,
+        folder=shared,
+        **asking,
+    )
     made = {"queries": queries, "responses": responses}
     said = critique(critic=cell.critic, engine=config.engine, policy=loop.critic, folder=own, **made, **asking)
     made["critiques"] = said
     labels = oversee(oversight=cell.oversight.model_copy(update={"sure": _keep(cell)}), folder=own, **made, **asking)
     made["labels"] = labels
-    examples = curate(
+    curated = curate(
         curator=config.curator,
+        engine=config.engine,
+        critic=cell.critic,
+        critic_engine=config.engine,
+        learner=loop.learner,
+        judge=loop.critic,
         demonstrations=base.demonstrations,
         added=(),
         past=tuple(loop.kept),
@@ -82,7 +95,7 @@ def _data(cell: Cell, loop: Loop, number: int, base: Base, shared: str, own: str
         **asking,
     )
     loop.past.append(Past(round=number, **made))
-    loop.kept.append(examples)
+    loop.kept.append(curated.artifact)
     return made
 
 
@@ -101,6 +114,7 @@ def _train(cell: Cell, loop: Loop, number: int, own: str) -> tuple[Policy, Polic
         policy=loop.learner,
         critic=loop.critic,
         examples=loop.kept[-1],
+        lessons=None,
         labels=tuple(past.labels for past in loop.past),
         rng_seed=_seed(cell, number),
         folder=own,

@@ -9,7 +9,7 @@ from prefect import flow
 from flows.studies.cell import run_cell
 from superalign.policy import Policy
 from superalign.records import content_id
-from superalign.studies import FOLDER, Cell, Point, Study
+from superalign.studies import FOLDER, Cell, Point, StudyConfig
 from tasks.stage import ledger
 from tasks.studies import runs
 from tasks.studies.page import write
@@ -23,7 +23,7 @@ close_study = ledger(runs.close_study, "close study")
 
 
 @flow(name="study", flow_run_name="study-{config.name}")
-def run_study(config: Study, out: str) -> list[Point]:
+def run_study(config: StudyConfig, out: str) -> list[Point]:
     """Every point of the study; its pages are written into ``out``."""
     text = config.model_dump_json(indent=1)
     folder = f"{FOLDER}/{config.name}"

@@ -14,14 +14,18 @@ from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.config import Config
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.generative import GenerativeConfig
+from superalign.critics.panels.panel import PanelConfig
 from superalign.curation import BestVsWorstConfig
 from superalign.domains import ArithmeticConfig
 from superalign.learners import SftConfig
 from superalign.oversight import OversightConfig, Selector
 from superalign.recipe import RoundConfig
 from superalign.records import Record
+from superalign.studies.collapse import CollapseStudyConfig
 from superalign.studies.simulated import SimulatedConfig
+from superalign.studies.weak_to_strong import WeakToStrongConfig
 
+Alone = Annotated[SimulatedConfig | GenerativeConfig | ConsistencyConfig, Field(discriminator="type")]
 FOLDER = ".superalign/studies"
 """Where studies are kept in a workspace."""
 ROUND = RoundConfig(
@@ -38,6 +42,8 @@ READ = ("engine", "num_queries", "attackers", "sampling", "curator", "learner")
 """Settings of a round that a study leaves to whoever runs it."""
 QUICK = ROUND.model_copy(update={"num_queries": 120, "learner": SftConfig(learning_rate=5e-4, epochs=0.5)})
 """A round of seconds, which shows that a study runs and says nothing of its question."""
+TWIN = 50_000
+"""How far the random seed of a simulated critic is from that of the one it is joined with: beyond those of all runs."""
 
 
 class Budget(OversightConfig):
@@ -56,7 +62,7 @@ class Cell(Config):
     """Random seed of its rounds."""
     round: RoundConfig
     """What its rounds are."""
-    critic: Annotated[SimulatedConfig | GenerativeConfig | ConsistencyConfig, Field(discriminator="type")]
+    critic: Annotated[SimulatedConfig | GenerativeConfig | ConsistencyConfig | PanelConfig[Alone], Field(discriminator="type")]
     """Its critic."""
     oversight: Budget = Budget(budget=0)
     """Its human budget."""
@@ -96,15 +102,28 @@ class Point(Record):
     """Examples trained on, human-made ones included."""
     num_labels: int
     """Human (simulated) labels of the round."""
+    gap: float | None = None
+    """Generation-verification gap on the round's own answers (``superalign.studies.gap``)."""
+    gap_low: float | None = None
+    """Lower end of its 95 % interval over queries."""
+    relative_gap: float | None = None
+    """The relative gap."""
+    labelled_low: float | None = None
+    """Lower end of the gap's interval on the few queries whose answers people could have labelled."""
 
     @property
     def gain(self) -> float:
         """The learner's improvement in the round."""
         return self.after - self.before
 
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """What was measured, by name."""
+        return {**self.model_dump(exclude={"cell", "rng_seed", "round"}), "gain": self.gain}
+
 
 class StudyConfig(Config):
-    """What both studies share."""
+    """What the studies of rounds of the loop share."""
 
     name: ClassVar[str]
     round: RoundConfig = ROUND
@@ -185,6 +204,36 @@ class OversightStudyConfig(StudyConfig):
         ]
 
 
-Study = CriticStudyConfig | OversightStudyConfig
-STUDIES: dict[str, type[Study]] = {"critic": CriticStudyConfig, "oversight": OversightStudyConfig}
+class GapStudyConfig(StudyConfig):
+    """Does the generation-verification gap before a round say what training gains in it? Nobody labels anything, no critic is trained."""
+
+    name: ClassVar[str] = "gap"
+    noises: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.1, 0.25, 0.5)
+    """Shares of turned verdicts of the simulated critics; 0 is the truth, a half a coin."""
+    joined: float = Field(default=0.25, ge=0, le=1)
+    """Share of turned verdicts of the two simulated critics that are joined, each turning others."""
+
+    def cells(self, rng_seed: int) -> list[Cell]:
+        """Each critic alone, and two pairs of them of which all, or any, must uphold an answer."""
+        twins = tuple(SimulatedConfig(noise=self.joined, rng_seed=seed) for seed in (rng_seed, rng_seed + TWIN))
+        pairs = {("shipped", "consistency"): (GenerativeConfig(), ConsistencyConfig()), (f"simulated {self.joined:g}", "another"): twins}
+        critics: dict[str, Any] = {
+            **{f"simulated {noise:g}": SimulatedConfig(noise=noise, rng_seed=rng_seed) for noise in self.noises},
+            "shipped": GenerativeConfig(),
+            "consistency": ConsistencyConfig(),
+        }
+        for (one, other), pair in pairs.items():
+            critics[f"{one} and {other}"] = PanelConfig[Alone](members=pair, combine="and")
+            critics[f"{one} or {other}"] = PanelConfig[Alone](members=pair, combine="or")
+        return [Cell(name=name, critic=critic, rng_seed=rng_seed, round=self.round) for name, critic in critics.items()]
+
+
+Study = CriticStudyConfig | OversightStudyConfig | GapStudyConfig | CollapseStudyConfig | WeakToStrongConfig
+STUDIES: dict[str, type[Study]] = {
+    "critic": CriticStudyConfig,
+    "oversight": OversightStudyConfig,
+    "gap": GapStudyConfig,
+    "collapse": CollapseStudyConfig,
+    "weak-to-strong": WeakToStrongConfig,
+}
 """The studies by name."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from superalign.evaluation.statistics import Bootstrap, Floats
 from superalign.studies import Point
 
-Measure = Literal["auc", "accuracy", "precision", "kept_precision", "kept", "found", "ece"]
+Measure = Literal["auc", "accuracy", "precision", "kept_precision", "kept", "found", "ece", "gap", "relative_gap"]
 MEASURES: tuple[Measure, ...] = ("auc", "accuracy", "precision", "kept_precision", "kept", "found", "ece")
 """What is measured of a critic."""
 Value = Callable[[Sequence[Point]], float | None]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from superalign.evaluation.statistics import Bootstrap
-from superalign.studies import CriticStudyConfig, OversightStudyConfig, Point, Study
-from superalign.studies.numbers import MEASURES, Interval, mean, predicts, resampled, shifts
-from tasks.register import commit
+from superalign.studies import CriticStudyConfig, OversightStudyConfig, Point, StudyConfig
+from superalign.studies.numbers import MEASURES, mean, predicts, resampled, shifts
+from tasks.studies import gap
+from tasks.studies.markdown import Page, Row, decimal, head, interval, page, save, spread, table
 from tasks.studies.plots import budgets, gains
 
-Row = Sequence[object]
 NAMES = {
     "auc": "AUC",
     "accuracy": "accuracy",
@@ -35,21 +32,19 @@ CRITICS = (
 )
 
 
-def write(config: Study, points: Sequence[Point], out: str) -> dict[str, float]:
+def write(config: StudyConfig, points: Sequence[Point], out: str) -> dict[str, float]:
     """Writes ``NAME.md``, ``NAME.png`` and ``NAME.jsonl`` into ``out``; the numbers of the page, by name."""
-    folder, name = Path(out), config.name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.jsonl").write_text("".join(point.model_dump_json() + "\n" for point in points), encoding="utf-8")
     if isinstance(config, CriticStudyConfig):
         text, numbers, figure = *_critic(config, points), gains(points)
-    else:
+    elif isinstance(config, OversightStudyConfig):
         text, numbers, figure = *_oversight(config, points), budgets(config, points)
-    figure.savefig(folder / f"{name}.png", dpi=100, facecolor="white", metadata={"Software": None})
-    (folder / f"{name}.md").write_text(text, encoding="utf-8")
-    return numbers
+    else:
+        text, numbers, figure = *gap.text(config, points), gap.plot(points)
+    save(out, config.name, text, figure, points)
+    return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _critic(config: CriticStudyConfig, points: Sequence[Point]) -> tuple[str, dict[str, float]]:
+def _critic(config: CriticStudyConfig, points: Sequence[Point]) -> Page:
     rounds, bootstrap = range(1, config.rounds + 1), Bootstrap(num_draws=500)
     found = {
         measure: [
@@ -59,22 +54,23 @@ def _critic(config: CriticStudyConfig, points: Sequence[Point]) -> tuple[str, di
         for measure in MEASURES
     }
     headers = ("measure of the critic", "mean of the rounds", *(f"round {number}" for number in rounds), f"round {config.rounds} minus 1")
-    text = _page(
+    text = page(
         "Does a critic's measured quality predict what the learner gains?",
-        config,
+        config.name,
+        head(config),
         "gains of the learner's accuracy against three measures of the critic",
         [
             CORRELATED,
-            _table(headers, [(NAMES[measure], *map(_interval, values)) for measure, values in found.items()]),
+            table(headers, [(NAMES[measure], *map(interval, values)) for measure, values in found.items()]),
             CRITICS,
-            _table(("critic", *NAMES.values(), "before", *(f"after {number}" for number in rounds)), _cells(points, rounds)),
+            table(("critic", *NAMES.values(), "before", *(f"after {number}" for number in rounds)), _cells(points, rounds)),
         ],
     )
     numbers = {f"spearman_{measure}": values[0].value for measure, values in found.items()}
-    return text, {name: value for name, value in numbers.items() if value is not None}
+    return text, numbers
 
 
-def _oversight(config: OversightStudyConfig, points: Sequence[Point]) -> tuple[str, dict[str, float]]:
+def _oversight(config: OversightStudyConfig, points: Sequence[Point]) -> Page:
     last = {cell: [point for point in points if point.cell == cell and point.round == config.rounds] for cell in {p.cell for p in points}}
     bare = {point.rng_seed: point.after for point in last["none"]}
     headers = ("human labels a round", *config.selectors)
@@ -86,70 +82,21 @@ def _oversight(config: OversightStudyConfig, points: Sequence[Point]) -> tuple[s
     }
     tables = []
     for what, value in shown.items():
-        told = {cell: _spread([value(point) for point in found]) for cell, found in last.items()}
+        told = {cell: spread([value(point) for point in found]) for cell, found in last.items()}
         rows: list[Row] = [(0, *[told["none"]] * len(config.selectors))]
         rows += [(budget, *(told[f"{selector} {budget}"] for selector in config.selectors)) for budget in config.budgets]
-        tables += [what, _table(headers, rows)]
-    text = _page("What do human labels buy, and which?", config, "learner and critic against the labels a round, by selector", tables)
+        tables += [what, table(headers, rows)]
+    caption = "learner and critic against the labels a round, by selector"
+    text = page("What do human labels buy, and which?", config.name, head(config), caption, tables)
     better = {cell: mean([point.after - bare[point.rng_seed] for point in found]) for cell, found in last.items() if cell != "none"}
-    return text, {f"gain_{cell.replace(' ', '_')}": value for cell, value in better.items() if value is not None}
-
-
-def _page(title: str, config: Study, caption: str, parts: Sequence[str]) -> str:
-    seeds = ", ".join(map(str, config.rng_seeds))
-    sizes = (
-        f"{config.rounds} rounds a cell, {config.round.num_queries} queries a round with {config.round.sampling.num_samples} answers each"
-    )
-    head = (
-        f"`{_command(config)}` at commit {commit() or 'unknown'}: random seeds {seeds}; {sizes}. Nothing is gated: a worse "
-        "learner goes on. Accuracies are greedy exact match on development problems "
-        f"(`problems.rng_seed={config.problems.rng_seed}`), never on the benchmark; humans are simulated."
-    )
-    points = f"Every point: [{config.name}.jsonl]({config.name}.jsonl)."
-    return "\n\n".join([f"# {title}", head, f"![{caption}]({config.name}.png)", *parts, points]) + "\n"
-
-
-def _command(config: Study) -> str:
-    """The command that runs this configuration."""
-    changes = _changes(config.model_dump(mode="json"), type(config)().model_dump(mode="json"))
-    return " ".join(["superalign", "study", config.name, *changes])
-
-
-def _changes(ours: Mapping[str, Any], plain: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    for key, value in ours.items():
-        if isinstance(value, dict):
-            yield from _changes(value, plain.get(key) or {}, f"{path}{key}.")
-        elif value != plain.get(key):
-            yield f"{path}{key}={json.dumps(value, separators=(',', ':'))}"
+    return text, {f"gain_{cell.replace(' ', '_')}": value for cell, value in better.items()}
 
 
 def _cells(points: Sequence[Point], rounds: Sequence[int]) -> list[Row]:
     rows: list[Row] = []
     for cell in dict.fromkeys(point.cell for point in points):
         own = [point for point in points if point.cell == cell]
-        measured = [_number(mean([getattr(point, measure) for point in own])) for measure in NAMES]
-        before = _number(mean([point.before for point in own if point.round == 1]))
-        rows.append((cell, *measured, before, *(_spread([point.after for point in own if point.round == number]) for number in rounds)))
+        measured = [decimal(mean([getattr(point, measure) for point in own])) for measure in NAMES]
+        before = decimal(mean([point.before for point in own if point.round == 1]))
+        rows.append((cell, *measured, before, *(spread([point.after for point in own if point.round == number]) for number in rounds)))
     return rows
-
-
-def _table(headers: Row, rows: Sequence[Row]) -> str:
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def _spread(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    return _number(mean(known)) if len(known) == 1 else f"{_number(mean(known))} ({min(known):.3f} to {max(known):.3f})"
-
-
-def _interval(found: Interval) -> str:
-    if found.value is None:
-        return "-"
-    return f"{found.value:+.2f}" + ("" if found.low is None else f" [{found.low:+.2f}, {found.high:+.2f}]")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

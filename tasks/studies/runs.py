@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from superalign.studies import Point
-from superalign.studies.numbers import MEASURES
 from tasks import store, track
 
 STUDY, CELL = "superalign.study", "superalign.cell"
-LOGGED = ("before", "after", "gain", *MEASURES, "num_examples", "num_labels")
+
+
+class Measured(Protocol):
+    """What one round of a cell measured."""
+
+    @property
+    def cell(self) -> str:
+        """What is set."""
+        ...
+
+    @property
+    def rng_seed(self) -> int:
+        """Random seed of the cell."""
+        ...
+
+    @property
+    def round(self) -> int:
+        """Round of the cell."""
+        ...
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """The numbers, by name."""
+        ...
 
 
 def open_study(name: str, config: str, key: str) -> str:
@@ -27,7 +49,7 @@ def open_study(name: str, config: str, key: str) -> str:
     return run
 
 
-def log_cell(parent: str, name: str, params: Mapping[str, str], points: Sequence[Point]) -> str:
+def log_cell(parent: str, name: str, params: Mapping[str, str], points: Sequence[Measured]) -> str:
     """Id of a cell's run inside the study's; written twice it is one run."""
     cell = f"{points[0].cell} seed {points[0].rng_seed}"
     run = _run({STUDY: name, CELL: cell, "mlflow.parentRunId": parent}, cell)
@@ -35,8 +57,7 @@ def log_cell(parent: str, name: str, params: Mapping[str, str], points: Sequence
         for key, value in params.items():
             store.client().log_param(run, key, value)
     for point in points:
-        measured = {measure: getattr(point, measure) for measure in LOGGED}
-        _log(run, {measure: value for measure, value in measured.items() if value is not None}, point.round)
+        _log(run, {name: value for name, value in point.metrics.items() if value is not None}, point.round)
     track.close_round(run, "FINISHED")
     return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from superalign.pretraining import shipped
 from superalign.records import Critique, Example, Label, Query, Response
 from superalign.studies import Point
 from superalign.studies.blurred import blur
+from superalign.studies.gap import gap
 from tasks.stage import Result, stage
+
+NUM_LABELLED = 64
+"""Queries whose answers people could have labelled before a round, to know its gap."""
 
 
 class Base(Result):
@@ -44,6 +49,15 @@ class Grade(Result):
     """Share of its greedy answers that are right."""
     problems: int
     """Problems asked."""
+
+
+class Passes(Result):
+    """How many of a learner's samples are right."""
+
+    one: float
+    """Share of the samples that are: pass@1."""
+    any: float
+    """Share of the queries with a right one among all samples: pass@k, k being their number."""
 
 
 @stage
@@ -75,6 +89,18 @@ def grade(*, engine: EngineConfig, domain: DomainConfig, problems: ArithmeticCon
 
 
 @stage
+def passes(*, domain: DomainConfig, queries: Artifact, responses: Artifact, folder: str) -> Passes:
+    """How many of a learner's samples are right, as the truth marks them."""
+    del folder
+    asked = {query.id: query for query in queries.records(Query)}
+    pairs = [(asked[row.query], row) for row in responses.records(Response)]
+    right: dict[str, list[bool]] = {}
+    for (query, _), ruling in zip(pairs, by_truth(domain.truth(), pairs), strict=True):
+        right.setdefault(query.id, []).append(ruling.right)
+    return Passes(one=fmean(fmean(found) for found in right.values()), any=fmean(map(any, right.values())))
+
+
+@stage
 def examine(
     *,
     cell: str,
@@ -100,6 +126,7 @@ def examine(
     scores, right = np.array([row.score for row in said]), np.array([float(ruling.right) for ruling in rulings])
     found = faithfulness((compared((), ruling, row) for ruling, row in zip(rulings, said, strict=True)), Bootstrap())
     called = np.array([row.verdict is True for row in said])
+    worth = gap([query.id for query, _ in pairs], scores, right, keep, NUM_LABELLED, rng_seed)
     return Point(
         cell=cell,
         rng_seed=rng_seed,
@@ -115,4 +142,8 @@ def examine(
         ece=ece(scores, right),
         num_examples=examples.rows,
         num_labels=sum(label.verdict is not None for label in labels.records(Label)),
+        gap=worth.absolute.mean if worth.absolute else None,
+        gap_low=worth.absolute.low if worth.absolute else None,
+        relative_gap=worth.relative,
+        labelled_low=worth.labelled.low if worth.labelled else None,
     )
