@@ -39,14 +39,15 @@ def finish(progress: Progress, outcomes: Artifact, gates: Artifact) -> None:
     checks = tuple(verdict for verdict in progress.record.gates if verdict not in verdicts)
     progress.note(gates=(*checks, *verdicts), benchmark=measure.benchmark(found), data=snapshot())
     before = progress.record
-    trained = before.policies["critic_after"].md5 != before.policies["critic"].md5
+    own = progress.config.own_judge
+    trained = not own and before.policies["critic_after"].md5 != before.policies["critic"].md5
     better = trained and replaced(verdicts)
     learner, critic = _register_both(progress, better)
     if champions := [*([learner] if promoted else []), *([critic] if better else [])]:
         move_champion(*champions)
     progress.note(
         learner=Change(before=before.learner.before, after=learner.name, promoted=promoted),
-        critic=Change(before=before.critic.before, after=critic.name, promoted=better),
+        critic=Change(before=before.critic.before, after=critic.name, promoted=promoted if own else better),
         reason=_stayed(progress, verdicts, learner if promoted else None, stays=trained and not better),
     )
     log_metrics(progress.mlflow_run, measure.metrics(found), before.round, model=f"models:/{learner.name}", dataset=outcomes)
@@ -104,7 +105,7 @@ def _close(progress: Progress, status: Literal["finished", "stopped"]) -> None:
 def _register_both(progress: Progress, better: bool) -> tuple[Registered, Registered]:
     """The candidate learner and critic as versions with their lineage; a critic that was not trained stays the version it is.
 
-    To the learner belongs the critic that judges from now on: the new one only if it is ``better``.
+    To the learner belongs the critic that judges from now on: the new one only if it is ``better``; none where it judges itself.
     """
     record, after = progress.record, progress.record.policies
     common = {
@@ -115,10 +116,14 @@ def _register_both(progress: Progress, better: bool) -> tuple[Registered, Regist
         "git": register.commit(),
         "flow": str(flow_run.id),
     }
+    parent = register.parse(record.learner.before)[1]
+    if progress.config.own_judge:
+        learner = _register(progress.mlflow_run, after["learner_after"], {**common, "parent": parent})
+        return learner, learner
     old = critic = register.version(*register.parse(record.critic.before))
     if after["critic_after"].md5 != old.policy.md5:
         critic = _register(progress.mlflow_run, after["critic_after"], {**common, "parent": old.version})
-    own = {"parent": register.parse(record.learner.before)[1], "critic": critic.version if better else old.version}
+    own = {"parent": parent, "critic": critic.version if better else old.version}
     return _register(progress.mlflow_run, after["learner_after"], {**common, **own}), critic
 
 

@@ -30,6 +30,7 @@ def plan(config: CampaignConfig) -> Campaign:
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
     if isinstance(config.round.engine, ReplayConfig):
         peek(config.round.engine.path)
+    config.round.fitting()
     if not rounds or rounds[0].open:
         config.round.bases  # noqa: B018 - refuses where a model is to be named
         _possible(config.round, begun=False)

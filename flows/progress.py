@@ -164,7 +164,8 @@ def record_of(config: RoundConfig, number: int) -> RoundRecord:
     known = journal.read(number)
     if known is not None and known.open:
         return known
-    learner, critic = register.champion("learner"), register.champion("critic")
+    learner = register.champion("learner")
+    critic = learner if config.own_judge else register.champion("critic")
     return RoundRecord(
         round=number,
         parent=journal.head(),

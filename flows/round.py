@@ -20,7 +20,7 @@ from tasks.learn import learn
 from tasks.oversee import oversee
 from tasks.promote import promote
 from tasks.respond import respond
-from tasks.stage import Learned, Validated
+from tasks.stage import Curated, Learned, Validated
 from tasks.validate import validate
 
 
@@ -50,6 +50,8 @@ def make_data(progress: Progress) -> Validated:
         attack,
         domain=domain,
         attackers=config.attackers,
+        engine=config.engine,
+        writer=record.policies["base_learner"],
         num_queries=config.num_queries,
         seeds=record.inputs["queries"],
         added=progress.added("queries"),
@@ -57,7 +59,14 @@ def make_data(progress: Progress) -> Validated:
         rng_seed=seed,
     )
     responses = progress.run(
-        respond, engine=config.engine, sampling=config.sampling, domain=domain, learner=learner, queries=queries, rng_seed=seed
+        respond,
+        engine=config.engine,
+        sampling=config.sampling,
+        amplify=config.amplify,
+        domain=domain,
+        learner=learner,
+        queries=queries,
+        rng_seed=seed,
     )
     asked = {"queries": queries, "responses": responses, "domain": domain}
     critiques = progress.run(critique, critic=config.critic, engine=config.critic_engine, policy=critic, rng_seed=seed, **asked)
@@ -66,9 +75,14 @@ def make_data(progress: Progress) -> Validated:
     labels = progress.run(oversee, oversight=config.audited, critiques=critiques, rng_seed=seed, **asked)
     progress.note(status="running", reason=None, human_labels=measure.human_labels(labels))
     added = (progress.added("demonstrations"), progress.added("preferences"))
-    examples = progress.run(
+    curated: Curated = progress.run(
         curate,
         curator=config.curator,
+        engine=config.engine,
+        critic=config.critic,
+        critic_engine=config.critic_engine,
+        learner=learner,
+        judge=critic,
         demonstrations=record.inputs["demonstrations"],
         added=tuple(artifact for artifact in added if artifact is not None),
         critiques=critiques,
@@ -80,7 +94,7 @@ def make_data(progress: Progress) -> Validated:
     )
     fingerprints = record.inputs["fingerprints"]
     fit: Validated = progress.run(
-        validate, validation=config.validation, fingerprints=fingerprints, examples=examples, past=progress.past, **asked
+        validate, validation=config.validation, fingerprints=fingerprints, examples=curated.artifact, past=progress.past, **asked
     )
     return fit
 
@@ -96,15 +110,18 @@ def make_candidate(progress: Progress, validated: Validated) -> Learned:
         kind=config.lessons,
         num_lessons=config.num_lessons,
         judge=config.critic,
+        own_judge=config.own_judge,
         engine=config.critic_engine,
         domain=config.domain,
         policy=_start(policies, "learner", config.learner.start),
         critic=_start(policies, "critic", config.critic_learner.start if config.critic_learner else "champion"),
         examples=validated.artifact,
+        lessons=artifacts.get("lessons"),
         labels=(*(past.labels for past in progress.past), artifacts["oversee"]),
         rng_seed=progress.rng_seed,
     )
-    progress.note(policies={**policies, "learner_after": learned.learner.verify(), "critic_after": learned.critic.verify()})
+    critic = learned.learner if config.own_judge else learned.critic
+    progress.note(policies={**policies, "learner_after": learned.learner.verify(), "critic_after": critic.verify()})
     return learned
 
 
@@ -122,7 +139,7 @@ def judge(progress: Progress, learned: Learned) -> None:
         before=policies["learner"],
         after=learned.learner,
         judge_before=policies["critic"],
-        judge_after=learned.critic,
+        judge_after=policies["critic_after"],
         judge_base=policies["base_critic"],
         known=progress.measured,
         queries=artifacts["attack"],

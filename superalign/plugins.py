@@ -14,6 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from superalign.attackers import SeedsConfig, WeaknessConfig
+from superalign.attackers.answered import AnsweredConfig
+from superalign.attackers.grown import GrownConfig
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.constitution import ConstitutionConfig
 from superalign.critics.cross_examine import CrossExamineConfig
@@ -26,10 +28,23 @@ from superalign.critics.panels.cascade import CascadeConfig
 from superalign.critics.panels.panel import PanelConfig
 from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
+from superalign.curation.answers import AnswersConfig, RolloutsConfig
+from superalign.curation.dimensions import DimensionsConfig
+from superalign.curation.drafts.refine import RefineConfig
+from superalign.curation.drafts.tree_search import TreeSearchConfig
+from superalign.curation.rejection import RejectionConfig
 from superalign.curation.revision import RevisionConfig
+from superalign.curation.robust import RobustConfig
+from superalign.curation.self_rewarding import SelfRewardingConfig
+from superalign.curation.spin import SpinConfig
+from superalign.curation.star import StarConfig
 from superalign.domains import ArithmeticConfig, ChatConfig, CodeConfig, FolderConfig, Gsm8kConfig, InstructionsConfig, SafetyConfig
 from superalign.engines import EchoConfig, OpenaiConfig, ReplayConfig, TransformersConfig, VllmConfig
 from superalign.learners import DpoConfig, SftConfig
+from superalign.learners.listwise import ListwiseConfig
+from superalign.learners.online import GrpoConfig, RlooConfig
+from superalign.learners.panacea import PanaceaConfig
+from superalign.learners.ppo import PpoConfig
 from superalign.learners.reward import RewardModelConfig
 
 
@@ -44,7 +59,7 @@ def either(*classes: Any) -> Any:
     return Annotated[joined, Field(discriminator="type")] if len(classes) > 1 else joined
 
 
-AttackerConfig = union("superalign.attackers", SeedsConfig, WeaknessConfig)
+AttackerConfig = union("superalign.attackers", SeedsConfig, WeaknessConfig, AnsweredConfig, GrownConfig)
 MemberConfig = union(
     "superalign.critics",
     GenerativeConfig,
@@ -57,10 +72,25 @@ MemberConfig = union(
     HighlightConfig,
 )
 CriticConfig = either(MemberConfig, PanelConfig[MemberConfig], CascadeConfig[MemberConfig], RewardConfig)  # type: ignore[valid-type]
-CuratorConfig = union("superalign.curation", BestVsWorstConfig, MajorityConfig, RevisionConfig)
+CuratorConfig = union(
+    "superalign.curation",
+    BestVsWorstConfig,
+    MajorityConfig,
+    RevisionConfig,
+    AnswersConfig,
+    RolloutsConfig,
+    StarConfig,
+    SpinConfig,
+    RejectionConfig,
+    RefineConfig,
+    TreeSearchConfig,
+    RobustConfig,
+    DimensionsConfig,
+    SelfRewardingConfig,
+)
 DomainConfig = union(
     "superalign.domains", ArithmeticConfig, Gsm8kConfig, CodeConfig, InstructionsConfig, SafetyConfig, ChatConfig, FolderConfig
 )
 EngineConfig = union("superalign.engines", TransformersConfig, VllmConfig, OpenaiConfig, ReplayConfig, EchoConfig)
-LearnerConfig = union("superalign.learners", SftConfig, DpoConfig)
+LearnerConfig = union("superalign.learners", SftConfig, DpoConfig, ListwiseConfig, PpoConfig, GrpoConfig, RlooConfig, PanaceaConfig)
 CriticLearnerConfig = either(SftConfig, RewardModelConfig)

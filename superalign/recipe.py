@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any, Self, get_args
+
 from pydantic import Field
 
 from superalign.attackers import SeedsConfig, WeaknessConfig
@@ -10,8 +13,8 @@ from superalign.critics import ModelConfig
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.lessons import Lessons
 from superalign.curation import BestVsWorstConfig
-from superalign.domains import ArithmeticConfig
-from superalign.engines import ReplayConfig, Sampling, TransformersConfig
+from superalign.domains import ArithmeticConfig, CollectionConfig
+from superalign.engines import AmplifyConfig, ReplayConfig, Sampling, TransformersConfig
 from superalign.errors import ConfigError
 from superalign.evaluation import EvaluationConfig, PromotionConfig
 from superalign.learners import SftConfig
@@ -50,8 +53,12 @@ class RoundConfig(Config):
     """Who makes them, each with its share."""
     sampling: Sampling = Sampling()
     """How the learner's answers are sampled."""
+    amplify: AmplifyConfig | None = None
+    """How some of them are written in parts; None where all are written whole."""
     critic: CriticConfig = GenerativeConfig()
     """Whose verdicts count; agreement among samples is always recorded beside them."""
+    own_judge: bool = False
+    """Whether the learner's own weights judge in the place of the critic's, and are taught to (Self-Rewarding, arXiv 2401.10020)."""
     oversight: OversightConfig = OversightConfig()
     """The human budget."""
     curator: CuratorConfig = BestVsWorstConfig()
@@ -104,12 +111,87 @@ class RoundConfig(Config):
             raise ConfigError(
                 "critic.type=cascade is not taught: its thresholds hold for the weights they were calibrated with; set critic_learner=null"
             )
-        if self.lessons != "composed" and self.critic_learner is None:
+        if self.lessons != "composed" and self.critic_learner is None and not self.own_judge:
             raise ConfigError(f"lessons={self.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
         if self.lessons != "composed" and not isinstance(self.critic, ModelConfig):
             raise ConfigError(
                 f"lessons={self.lessons} are chosen by what the critic writes, and critic.type={self.critic.type} does not write "
                 "critiques of its own; set lessons=composed, or a critic that does, for example critic.type=generative"
+            )
+
+    def fitting(self) -> Self:
+        """The recipe itself, once its parts go together.
+
+        Raises:
+            ConfigError: A part needs what no other gives; with the parts that would.
+        """
+        made, needed = getattr(self.curator, "makes", None), getattr(self.learner, "needs", None)
+        if made is not None and needed is not None and needed not in made:
+            curators = ", ".join(sorted(_types(CuratorConfig, lambda part: needed in part.makes)))
+            learners = ", ".join(sorted(_types(LearnerConfig, lambda part: part.needs in made)))
+            raise ConfigError(
+                f"learner.type={self.learner.type} is trained on {needed}, and curator.type={self.curator.type} makes "
+                f"{' and '.join(sorted(made))}; set curator.type to one of {curators}, or learner.type to one of {learners}"
+            )
+        self._curated()
+        self._judged()
+        self._asked()
+        asks = getattr(self.learner, "asks", False) or getattr(self.curator, "writes", False)
+        if asks and self.critic.compares:
+            part = f"learner.type={self.learner.type}" if getattr(self.learner, "asks", False) else f"curator.type={self.curator.type}"
+            raise ConfigError(
+                f"{part} has single answers scored, and critic.type={self.critic.type} only compares answers to one query; "
+                "set a critic that scores each by itself, for example critic.type=generative"
+            )
+        return self
+
+    def _curated(self) -> None:
+        """ConfigError where the curator asks for what engine, critic or domain do not give."""
+        if getattr(self.curator, "writes", False) and isinstance(self.engine, ReplayConfig):
+            raise ConfigError(
+                f"curator.type={self.curator.type} has the learner write, and engine.type=replay only plays back what was recorded; "
+                "set engine.type to one that generates, for example transformers, or another curator"
+            )
+        if getattr(self.curator, "teaches", False) and self.critic_learner is None:
+            raise ConfigError(
+                f"curator.type={self.curator.type} makes lessons for the critic, and critic_learner=null teaches it nothing; "
+                "give a critic_learner"
+            )
+        if getattr(self.curator, "revises", False) and not self.critic.explains:
+            raise ConfigError(
+                f"curator.type={self.curator.type} has answers written again by what is said against them, and "
+                f"critic.type={self.critic.type} says nothing but a score; set one that explains, for example critic.type=generative"
+            )
+        subject = self.domain.subject() if getattr(self.curator, "verifies", False) and isinstance(self.domain, CollectionConfig) else None
+        if subject is not None and not any(dimension.verified for dimension in subject.dimensions.values()):
+            raise ConfigError(
+                f"curator.type={self.curator.type} compares final answers, and those of domain.type={subject.name} are judged by a "
+                "critic alone, without a verifier; set curator.type=best_vs_worst, or another domain"
+            )
+
+    def _judged(self) -> None:
+        """ConfigError where the learner cannot be its own judge."""
+        if self.own_judge and (not self.critic.writes or self.critic.type == "cascade"):
+            why = "has thresholds that hold for other weights" if self.critic.writes else "has no model write"
+            raise ConfigError(
+                f"own_judge=true has the learner write critiques, and critic.type={self.critic.type} {why}; "
+                "set a critic for which a model writes, for example critic.type=generative"
+            )
+        if self.own_judge and self.critic_learner is not None:
+            raise ConfigError("own_judge=true leaves no critic to be trained: the learner is taught to judge; set critic_learner=null")
+
+    def _asked(self) -> None:
+        """ConfigError where an attacker has queries written, and nobody can write them."""
+        writing = next((part.type for part in self.attackers if getattr(part, "writes", False)), None)
+        if writing and isinstance(self.engine, ReplayConfig):
+            raise ConfigError(
+                f"attackers.type={writing} has the learner write queries, and engine.type=replay only plays back what was recorded; "
+                "set engine.type to one that generates, for example transformers, or another attacker"
+            )
+        if writing and isinstance(self.domain, ArithmeticConfig):
+            raise ConfigError(
+                f"attackers.type={writing} has the learner write queries, and that of domain.type=arithmetic only writes answers; "
+                "set attackers.type=weakness, for which the domain draws them"
             )
 
     @property
@@ -133,3 +215,10 @@ class CampaignConfig(Config):
     """How many rounds."""
     number: int | None = Field(default=None, ge=1)
     """Number of the one round that is to be completed; None begins or resumes whatever comes next."""
+
+
+def _types(union: Any, fits: Callable[[Any], bool]) -> Iterator[str]:
+    """The ``type`` of every part of a union of configurations that fits; a third party's, which says nothing of itself, is left out."""
+    for part in get_args(get_args(union)[0]):
+        if hasattr(part, "makes" if union is CuratorConfig else "needs") and fits(part):
+            yield part.model_fields["type"].default

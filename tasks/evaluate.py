@@ -23,6 +23,7 @@ from superalign.critics.panels import MembersConfig
 from superalign.critics.panels.panel import PanelConfig
 from superalign.domains import Ruling, Task
 from superalign.engines import Engine, Sampling
+from superalign.engines.answers import response
 from superalign.evaluation import EvaluationConfig, injection
 from superalign.evaluation.critic import keep_best
 from superalign.evaluation.faithfulness import compared
@@ -30,7 +31,6 @@ from superalign.evaluation.marking import Pair, by_judge, by_truth, verified
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Label, Outcome, Query, Response
-from tasks.respond import response
 from tasks.stage import Past, judging, stage
 
 Moment = Literal["before", "after"]

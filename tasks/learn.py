@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from superalign.artifacts import Artifact
-from superalign.critics.lessons import Lessons, from_labels, held_out, lessons
+from superalign.critics import Critic
+from superalign.critics.lessons import Lessons, from_labels, held_out
+from superalign.critics.lessons import lessons as composed
 from superalign.critics.lessons.adversarial import adversarial
 from superalign.critics.lessons.tamper import criticgpt
 from superalign.critics.reward import preferences
 from superalign.domains import Task
 from superalign.evaluation.marking import verified
+from superalign.learners import Reward
 from superalign.plugins import CriticConfig, CriticLearnerConfig, DomainConfig, EngineConfig, LearnerConfig
 from superalign.policy import Policy
-from superalign.records import Example, Label, Step, content_id
-from tasks.stage import Learned, judge_system, stage
+from superalign.records import Example, Label, Query, Response, Step, content_id
+from tasks.stage import Learned, judge_system, judging, stage
 
 log = logging.getLogger("superalign")
 
@@ -43,24 +48,35 @@ def learn(
     policy: Policy,
     critic: Policy,
     examples: Artifact,
+    lessons: Artifact | None,
     labels: tuple[Artifact, ...],
     rng_seed: int,
     folder: str,
+    own_judge: bool = False,
 ) -> Learned:
-    """Trains the learner, then the critic; a training cut off goes on from its last whole checkpoint."""
-    md5s = (policy.md5, critic.md5, examples.md5, *(label.md5 for label in labels))
-    key = content_id(learner, critic_learner, kind, num_lessons, judge, engine, rng_seed, *md5s)
+    """Trains the learner, then the critic; a training cut off goes on from its last whole checkpoint.
+
+    A learner that is its own judge is taught what a critic would be, with what it learns for itself.
+    """
+    md5s = (policy.md5, critic.md5, examples.md5, lessons.md5 if lessons else None, *(label.md5 for label in labels))
+    key = content_id(learner, critic_learner, kind, num_lessons, judge, own_judge, engine, rng_seed, *md5s)
     work = WORK / Path(folder).name / f"learn-{key}"
     work.mkdir(parents=True, exist_ok=True)
     task = domain.build()
-    candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed, task.system)
-    after = critic
-    if critic_learner is not None:
+
+    def teaching() -> Iterator[Example]:
         made = _lessons(kind, num_lessons, task, judge, engine, critic, random.Random(f"lessons {folder} {rng_seed}"))
         said = (label for artifact in labels for label in artifact.records(Label) if verified(task) or not held_out(label))
-        path, rows = (work / "lessons.parquet").as_posix(), _taught(critic_learner, task, chain(made, from_labels(task, said)), rng_seed)
-        # A critic need not write the same twice, and the checkpoints of a training that was cut off belong to what it wrote then.
-        data = Artifact.open(path, Example) if Path(path).is_file() else Artifact.write(path, Example, rows)
+        own = lessons.records(Example) if lessons else ()
+        return chain(made, own, from_labels(task, said))
+
+    if own_judge:
+        examples = _once_written(work / "examples.parquet", chain(examples.records(Example), _distinct(teaching())))
+    with _scored(learner, judge, engine, domain, critic) as scored:
+        candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed, task.system, **scored)
+    after = critic
+    if critic_learner is not None:
+        data = _once_written(work / "lessons.parquet", _taught(critic_learner, task, teaching(), rng_seed))
         if data.rows:
             after, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed, judge_system(task))
             steps = [*steps, *more]
@@ -71,18 +87,50 @@ def learn(
     return Learned(artifact=artifact, learner=candidate, critic=after)
 
 
+@contextmanager
+def _scored(
+    learner: LearnerConfig, judge: CriticConfig, engine: EngineConfig, domain: DomainConfig, critic: Policy
+) -> Iterator[dict[str, Reward]]:
+    """The critic's score as the reward of a learner that asks for one; nothing for the others."""
+    if not getattr(learner, "asks", False):
+        yield {}
+        return
+    task = domain.build()
+    with judging(judge, engine, domain, task, critic) as built:
+        yield {"reward": functools.partial(_rewards, built, task)}
+
+
+def _rewards(critic: Critic, task: Task, prompts: Sequence[str], texts: Sequence[str]) -> list[float | None]:
+    """The critic's score of each text as an answer to its prompt; None where it comes to no verdict."""
+    pairs = [
+        (asked := _asked(prompt, task), _said(asked, text, number))
+        for number, (prompt, text) in enumerate(zip(prompts, texts, strict=True))
+    ]
+    return [said.score if said.verdict is not None else None for said in critic.critique(pairs)]
+
+
+def _asked(prompt: str, task: Task) -> Query:
+    return Query(id=content_id(prompt), prompt=prompt, category=task.category(prompt) or "", attacker="learner")
+
+
+def _said(asked: Query, text: str, number: int) -> Response:
+    name = content_id(asked.id, number, text)
+    fields: dict[str, Any] = {"mean_logprob": None, "finished": True, "policy": "", "engine": ""}
+    return Response(id=name, query=asked.id, sample=number, text=text, num_tokens=0, **fields)
+
+
 def _lessons(
     kind: Lessons, num_lessons: int, task: Task, judge: CriticConfig, engine: EngineConfig, critic: Policy, rng: random.Random
 ) -> Iterator[Example]:
     """Lessons for a critic; but for composed ones it is asked itself what it misses."""
     if kind == "composed":
-        yield from lessons(task, num_lessons, rng)
+        yield from composed(task, num_lessons, rng)
         return
     with closing(engine.build(critic.verify(), judge_system(task))) as writer:
         if kind == "tampered":
             made = [*criticgpt(task, judge, writer, num_lessons, rng.getrandbits(31))]
         else:
-            drawn = _once(lessons(task, DRAWS * num_lessons, rng))
+            drawn = _once(composed(task, DRAWS * num_lessons, rng))
             made = [*islice(adversarial(task, writer, drawn, judge.max_tokens, rng.getrandbits(31)), num_lessons)]
     if not made:
         log.warning("lessons=%s gave no error that the critic misses: it learns from human answers alone", kind)
@@ -97,7 +145,18 @@ def _once(rows: Iterable[Example]) -> Iterator[Example]:
             yield row
 
 
+def _once_written(path: Path, rows: Iterable[Example]) -> Artifact:
+    """The rows as they were written first: a critic need not write the same twice, and checkpoints belong to what it wrote then."""
+    name = path.as_posix()
+    return Artifact.open(name, Example) if path.is_file() else Artifact.write(name, Example, rows)
+
+
+def _distinct(made: Iterable[Example]) -> Iterator[Example]:
+    """Each lesson once, of equal ones the last: a human answer weighs more."""
+    yield from {row.id: row for row in made}.values()
+
+
 def _taught(critic_learner: CriticLearnerConfig, task: Task, made: Iterable[Example], rng_seed: int) -> Iterator[Example]:
     """What a critic is trained on: each lesson once, or right answers preferred to wrong ones."""
-    rows = {row.id: row for row in made}.values()  # of equal ones the last: a human answer weighs more
+    rows = _distinct(made)
     yield from rows if critic_learner.type == "sft" else preferences(task, rows, random.Random(f"pairs {rng_seed}"))

@@ -62,6 +62,15 @@ class Past(Result):
     """What people said."""
 
 
+class Curated(Result):
+    """What there is to train on."""
+
+    artifact: Artifact
+    """Examples for the learner."""
+    lessons: Artifact | None = None
+    """What the curator has the critic learn; None where it teaches none."""
+
+
 class Validated(Result):
     """What the validation left to train on."""
 

@@ -102,6 +102,11 @@ def play(task: Task, given: dict[str, Artifact], number: int, past: tuple[Past, 
     for curator in (MajorityConfig(), BestVsWorstConfig(solved=1)):
         examples = curate.fn(
             curator=curator,
+            engine=EchoConfig(),
+            critic=GenerativeConfig(),
+            critic_engine=EchoConfig(),
+            learner=Policy(role="learner", path="none", md5="0"),
+            judge=Policy(role="critic", path="none", md5="0"),
             demonstrations=given["demonstrations"],
             added=(),
             labels=labels,
@@ -110,7 +115,7 @@ def play(task: Task, given: dict[str, Artifact], number: int, past: tuple[Past, 
             rng_seed=0,
             **said,
             **common,
-        )
+        ).artifact
         assert examples.rows
     validate.fn(
         validation=ValidationConfig(),

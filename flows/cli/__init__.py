@@ -20,7 +20,7 @@ MAKING = ("running:bootstrap", "serving:up", "people:data", "studying:study")
 """Commands that begin a workspace; to the others a folder that is not there is a mistake."""
 MENDING = (
     *("keeping:repair", "keeping:doctor", "checking:run", "verifying:run", "verifying:domains", "beginning:run", "benching:run"),
-    *("judging:agreement", "judging:calibrate"),
+    *("judging:agreement", "judging:calibrate", "studying:papers"),
 )
 """Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
 

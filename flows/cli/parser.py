@@ -210,10 +210,13 @@ def _people(add: Adder) -> None:
 def _studies(add: Adder) -> None:
     add("critics", "studying:critics", "list the critic's versions: how good they are, what they cost, what they did for the learner")
     study = add("study", "studying:study", "measure an open question on arithmetic; the same command resumes")
-    study.add_argument("what", choices=("critic", "oversight"), help="does a critic's quality predict gains; what do human labels buy")
+    asked = "does a critic's quality predict gains; what do human labels buy; does the gap; what warns of collapse; what weak labels teach"
+    study.add_argument("what", choices=("critic", "oversight", "gap", "collapse", "weak-to-strong"), help=asked)
     study.add_argument("settings", nargs="*", metavar="key=value", help="other sizes, e.g. rng_seeds=[0] rounds=2 round.num_queries=500")
     study.add_argument("--quick", action="store_true", help="sizes of a minute or two, which show that it runs and answer nothing")
     study.add_argument("--out", metavar="DIR", help="where its page, plot and points go (default: .superalign/studies/pages)")
+    papers = add("papers", "studying:papers", "list the methods: papers, recipes, what the papers report, what was measured here")
+    papers.add_argument("--markdown", action="store_true", help="print docs/papers.md")
 
 
 def _positive(text: str) -> int:

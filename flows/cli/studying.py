@@ -1,8 +1,10 @@
-"""`superalign critics` and `superalign study`."""
+"""`superalign critics`, `superalign study` and `superalign papers`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from importlib import import_module
 from pathlib import Path
 
 from flows.cli import screen
@@ -10,6 +12,9 @@ from superalign.errors import DataError
 
 TRUTH = ("critic", "type", "AUC", "accuracy", "precision", "ECE", "step\nfound", "false\nalarms")
 ROUNDS = ("critic", "rounds", "people", "upheld", "talked\nover", "s each", "learner")
+
+FLOWS = {"collapse": "collapse:run_collapse", "weak-to-strong": "weak_to_strong:run_weak_to_strong"}
+"""The flows of studies that are no rounds of the loop: module and function."""
 
 
 def critics(options: argparse.Namespace) -> int:
@@ -48,13 +53,29 @@ def study(options: argparse.Namespace) -> int:
     environment.prepare()
     screen.follow()
     from flows.environment import translated
-    from flows.studies.study import run_study
 
+    module, _, flow = FLOWS.get(config.name, "study:run_study").partition(":")
+    run = getattr(import_module(f"flows.studies.{module}"), flow)
     with translated():
-        points = run_study(config, out)
+        points = run(config, out)
     page = f"{out}/{config.name}.md"
     if options.json:
         screen.emit({"study": config.name, "page": page, "points": [point.model_dump(mode="json") for point in points]})
     else:
         screen.say(page)
+    return 0
+
+
+def papers(options: argparse.Namespace) -> int:
+    """Lists the methods, with what was measured of them."""
+    from flows import papers as known
+
+    if options.markdown:
+        sys.stdout.write(known.document())
+        return 0
+    rows = [*known.rows(known.papers(), known.results())]
+    if options.json:
+        screen.emit({"papers": [row.model_dump(mode="json") for row in rows]})
+    else:
+        screen.table(known.COLUMNS, [(row.method, row.source, row.recipe, row.reports, row.measured, row.command) for row in rows])
     return 0

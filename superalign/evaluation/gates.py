@@ -1,7 +1,7 @@
 """The gates: may the candidate become champion, and the critic that was trained again replace the old one?
 
 Those of the learner read the gate half and the round's attacks, never the benchmark half; those of the critic, whose names begin with
-`critic`, read its own test, and decide nothing else.
+`critic`, read its own test, and decide nothing else: but where the learner is its own judge, they are critical for the learner.
 
 A measure that cannot be computed has value None. What a promotion rests on (other weights, accuracy, categories, pass@k)
 then fails its critical gate: no evidence, no promotion. What may honestly be missing (diversity where everything is solved,
@@ -22,6 +22,7 @@ from superalign.evaluation.statistics import Bootstrap, Estimate, holm, sign_tes
 from superalign.evaluation.summary import bootstrap_of, compare, compare_diversity, compare_pass, largest_k, masks
 from superalign.records import Label, Outcome, Verdict
 from superalign.validation.labels import wilson
+from superalign.validation.labels.verdicts import kendall
 
 FEWEST = 10
 """Problems below which diversity and gap are not judged, nor a critic."""
@@ -43,7 +44,7 @@ def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: 
         _pass(gate, promotion, bootstrap),
         _diversity(gate, promotion, bootstrap),
         _gap(rows, promotion, bootstrap),
-        *_critic([row for row in given if row.part == "critic"], promotion, bootstrap),
+        *_judge(given, promotion, bootstrap),
     ]
 
 
@@ -73,6 +74,29 @@ def upheld(labels: Iterable[Label], promotion: PromotionConfig) -> list[Verdict]
     detail = f"people upheld {sum(right)} of {len(right)} audited answers that the critic would keep; the lower end counts"
     limit, passed = promotion.min_upheld, low >= promotion.min_upheld
     return [Verdict(name="upheld", severity="warning", passed=passed, value=share, limit=limit, low=low, high=high, detail=detail)]
+
+
+def _judge(given: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) -> list[Verdict]:
+    """The gates of the critic; where it is the candidate itself, those of the learner too, and its ranking must not be turned over."""
+    rows = [row for row in given if row.part == "critic"]
+    verdicts, candidates = (
+        _critic(rows, promotion, bootstrap),
+        {row.policy for row in given if row.part == "gate" and row.moment == "after"},
+    )
+    if candidates.isdisjoint(row.policy for row in rows if row.moment == "after"):
+        return verdicts
+    return [verdict.model_copy(update={"severity": "critical"}) for verdict in (*verdicts, *_ranked(rows))]
+
+
+def _ranked(rows: list[Outcome]) -> list[Verdict]:
+    """Whether both judges rank the same answers alike (CREAM, arXiv 2410.12735); nothing where few have two scores, or all are equal."""
+    before, after = ({row.query: row.score for row in rows if row.moment == moment} for moment in ("before", "after"))
+    pairs = [(new, old) for query, new in after.items() if new is not None and (old := before.get(query)) is not None]
+    tau = kendall(*np.array(pairs, dtype=np.float64).T) if len(pairs) >= FEWEST else None
+    if tau is None:
+        return []
+    detail = f"Kendall's tau between the scores of the judge before and after, of the same {len(pairs)} answers"
+    return [Verdict(name=f"{CRITIC}ranks", severity="critical", passed=tau > 0, value=tau, limit=0.0, detail=detail)]
 
 
 def _critic(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) -> list[Verdict]:

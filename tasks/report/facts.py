@@ -18,6 +18,7 @@ from superalign.evaluation import EvaluationConfig
 from superalign.evaluation.outcomes import Moment
 from superalign.evaluation.summary import Summary, summarise
 from superalign.journal import RoundRecord
+from superalign.learners.panacea import Point, points
 from superalign.oversight.judges.calibration import Bin, reliability
 from superalign.records import Critique, Example, Label, Outcome, Quarantined, Query, Record, Response, Verdict
 
@@ -68,6 +69,8 @@ class Facts:
     """None where nothing was evaluated."""
     reliability: Mapping[Moment, Sequence[Bin]] = field(default_factory=dict)
     """The critic's scores on its own test, by bins; empty where it was not tested."""
+    points: Sequence[Point] = ()
+    """What the candidate would lose in each dimension for several preferences; empty where it was not trained for them."""
 
 
 def gather(record: RoundRecord) -> Facts:
@@ -94,6 +97,7 @@ def gather(record: RoundRecord) -> Facts:
         gates=list(_records(found.get("promote"), Verdict)),
         summary=summarise(outcomes, config, record.config.get("rng_seed", 0)) if outcomes else None,
         reliability=_reliability(outcomes),
+        points=points(record.policies["learner_after"]) if "learner_after" in record.policies else (),
     )
 
 

@@ -40,6 +40,8 @@ def figures(facts: Facts) -> dict[str, Figure]:
         drawn["accuracy_by_category"] = plots.category_change(part.categories, "Held-out accuracy by category")
     if summary is not None and (pass_at := summary.parts["gate"].pass_at):
         drawn["pass_at_k"] = plots.pass_curve(pass_at)
+    if facts.points:
+        drawn["pareto"] = plots.pareto(facts.points)
     if rounds := [record for record in facts.line if record.benchmark is not None]:
         drawn["rounds"] = plots.over_rounds(
             [record.round for record in rounds],

@@ -222,6 +222,10 @@ def _changes(facts: Facts, images: Mapping[str, Html]) -> Html:
         if gap
         else None,
         tag("div", images.get("accuracy_by_category"), images.get("pass_at_k"), css="side"),
+        images.get("pareto"),
+        tag("p", "Each point: the candidate's weights merged for one preference, on examples that were not trained on.", css="soft small")
+        if facts.points
+        else None,
     )
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from superalign.evaluation.outcomes import Moment
+from superalign.evaluation.pareto import front
 from superalign.evaluation.summary import Comparison
 from superalign.journal import Measure
+from superalign.learners.panacea import Point
 from superalign.oversight.judges.calibration import Bin
 
 if TYPE_CHECKING:
@@ -176,6 +178,23 @@ def reliability_curves(bins: Mapping[Moment, Sequence[Bin]]) -> Figure:
     axes.set(title="Critic's reliability", xlabel="its score", ylabel="share that is right", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     axes.grid(alpha=0.15)
     axes.legend(loc="upper left")
+    return figure
+
+
+@styled
+def pareto(points: Sequence[Point]) -> Figure:
+    """Two dimensions' losses for several preferences, the first of them the recipe's; what another preference beats in both is pale."""
+    one, other = list(points[0].preference)[:2] if len(points[0].preference) > 1 else list(points[0].preference) * 2
+    lost = [(point.losses[one], point.losses[other]) for point in points]
+    best = front([[-loss for loss in both] for both in lost])
+    figure, axes = canvas(4.4, 3.1)
+    for shown, alpha, label in ((best, 1.0, "on the front"), (~best, 0.3, "beaten by another")):
+        chosen = [both for both, kept in zip(lost, shown, strict=True) if kept]
+        axes.scatter([x for x, _ in chosen], [y for _, y in chosen], 24, BEFORE, alpha=alpha, label=label if chosen else None, linewidths=0)
+    axes.scatter(*lost[0], 90, AFTER, marker="*", label="the recipe's preference", zorder=3)
+    axes.set(title="Preferences among dimensions", xlabel=f"loss in {one}", ylabel=f"loss in {other}")
+    axes.grid(alpha=0.15)
+    axes.legend(loc="upper right")
     return figure
 
 

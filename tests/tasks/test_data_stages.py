@@ -10,10 +10,14 @@ import pytest
 
 from superalign.artifacts import Artifact
 from superalign.attackers import SeedsConfig, WeaknessConfig
+from superalign.attackers.grown import GrownConfig
+from superalign.critics.generative import GenerativeConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
+from superalign.engines import EchoConfig
 from superalign.oversight import OversightConfig
 from superalign.oversight.answers import person
 from superalign.oversight.review import Review
+from superalign.policy import Policy
 from superalign.records import Example, Label, Query
 from tasks.attack import attack
 from tasks.curate import curate
@@ -60,6 +64,15 @@ def test_an_attack_writes_the_same_bytes_again_and_others_in_another_round(seeds
     assert attacked(seeds) == first
     assert attacked(seeds, folder="data/rounds/0002").md5 != first.md5
     assert attacked(seeds, rng_seed=1).md5 != first.md5
+
+
+def test_queries_are_written_by_the_weights_that_are_given_and_by_none_where_no_attacker_writes(seeds: Artifact) -> None:
+    Path("weights").mkdir()
+    Path("weights/model.safetensors").write_text("learner")
+    writer = Policy.store("learner", Path("weights"))
+    grown = attacked(seeds, attackers=(GrownConfig(),), num_queries=3, engine=EchoConfig(script=(("", "33+44="),)), writer=writer)
+    assert [(row.prompt, row.attacker) for row in grown.records(Query)] == [("33+44=", "grown")], "the second time it is known"
+    assert attacked(seeds, engine=EchoConfig(), writer=writer.model_copy(update={"path": "gone"})) == attacked(seeds)
 
 
 def test_a_teams_queries_are_asked_before_the_seeds_and_keep_their_source(seeds: Artifact) -> None:
@@ -118,6 +131,11 @@ def curated(made: ToyRound, labels: Artifact, **given: Any) -> Artifact:
     arguments = {
         "curator": BestVsWorstConfig(),
         "domain": Sealed(),
+        "engine": EchoConfig(),
+        "critic": GenerativeConfig(),
+        "critic_engine": EchoConfig(),
+        "learner": Policy(role="learner", path="none", md5="0"),
+        "judge": Policy(role="critic", path="none", md5="0"),
         "demonstrations": demonstrations,
         "added": (),
         "queries": made.queries,
@@ -129,7 +147,7 @@ def curated(made: ToyRound, labels: Artifact, **given: Any) -> Artifact:
         "rng_seed": 0,
         "folder": ROUND,
     }
-    return curate.fn(**{**arguments, **given})
+    return curate.fn(**{**arguments, **given}).artifact
 
 
 def test_curation_writes_the_same_bytes_again_with_the_stated_share_of_human_data(made: ToyRound) -> None:

@@ -102,6 +102,7 @@ def taught(*script: tuple[str, str], labels: tuple[Label, ...] = (), **given: An
         "policy": weights("learner"),
         "critic": weights("critic"),
         "examples": shown,
+        "lessons": None,
         "labels": (Artifact.write("data/labels.parquet", Label, labels),),
         "rng_seed": 0,
         "folder": "data/rounds/0001",
@@ -218,6 +219,27 @@ def test_a_training_that_was_cut_off_goes_on_with_what_it_was_taught_and_not_wit
         taught(*said, **cut)
     taught(*said, kind="tampered", **cut)
     assert {row.source for row in Recorder.given[1]} == {"critic:tampered"}
+
+
+def test_a_learner_that_is_its_own_judge_is_taught_to_judge_beside_what_it_learns() -> None:
+    checked = label("What is 1 and 1?", "1 + 1 = 3.\n#### 3", verdict=False)
+    made = taught(own_judge=True, critic_learner=None, kind="composed", critic=weights("learner"), labels=(checked,))
+    (rows,) = Learning.given
+    assert rows[0] == demonstration("1+1=", "2")
+    assert {row.source for row in rows[1:]} == {"task:lessons", "human:simulated"}
+    assert made.learner.md5.endswith("trained")
+    assert Recorder.given == [], "no critic is trained beside it"
+    taught(critic_learner=None)
+    assert Learning.given[1] == [demonstration("1+1=", "2")]
+
+
+def test_an_own_judge_that_was_cut_off_goes_on_with_what_it_was_taught() -> None:
+    given: dict[str, Any] = {"own_judge": True, "critic_learner": None, "learner": Recorder(cut=True), "critic": weights("learner")}
+    with pytest.raises(KeyboardInterrupt):
+        taught(AGREES, **given)
+    taught(AGREES, **given)
+    assert Recorder.given[0] == Recorder.given[1]
+    assert Scripted.heard == ["learner ''", "closed"], "its own weights are asked what they miss, once"
 
 
 @pytest.mark.slow

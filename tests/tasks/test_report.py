@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from superalign.artifacts import Artifact
 from superalign.journal import Change, Comparison, Measure, RoundRecord
+from superalign.learners.panacea import FOLDER
+from superalign.policy import Policy
 from superalign.records import Example, Label, Opinion, Outcome, Quarantined, Verdict, example_id
 from tasks.report import report
 from tasks.report.facts import gather
@@ -161,6 +164,19 @@ def test_the_critics_reliability_is_that_of_its_own_test_and_drawn_where_there_w
     }
     assert "Critic's reliability" in report(record()).read_text()
     assert gather(record(evaluated=False)).reliability == {}
+
+
+def test_where_the_learner_was_trained_for_all_preferences_their_losses_are_drawn() -> None:
+    beside = Path("weights") / FOLDER
+    beside.mkdir(parents=True)
+    lost = [{"preference": {HOSTILE: at, "$b$": 1 - at}, "losses": {HOSTILE: 1 - at, "$b$": at}} for at in (0.5, 0.0, 1.0)]
+    (beside / "points.json").write_text(json.dumps(lost))
+    made = record()
+    policies = {"learner_after": Policy(role="learner", path="weights", md5="0")}
+    page = report(made.model_copy(update={"policies": policies})).read_text()
+    assert "Preferences among dimensions" in page and "merged for one preference" in page
+    assert not [name for name, _ in Elements(page).found if name in ("script", "img")]
+    assert "Preferences among dimensions" not in report(made).read_text()
 
 
 def test_a_round_that_stopped_before_training_says_why() -> None:
