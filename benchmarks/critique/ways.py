@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from superalign.domains import Piece
 from superalign.domains.arithmetic.answers import COLUMN, parse_prompt, split
 from superalign.domains.arithmetic.problems import LETTERS, Problem, lettered
 from superalign.domains.arithmetic.task import Arithmetic
+from superalign.domains.pieces import Piece
 
 UNDONE = str.maketrans("+-", "-+")
 
