@@ -86,6 +86,7 @@ results.unseen = python benchmarks/critics.py unseen
 results.operations = python benchmarks/critics.py operations
 results.adversarial = python benchmarks/critics.py adversarial
 results.highlights = python benchmarks/oversight/highlight.py
+results.judge-speed = python benchmarks/oversight/judge_speed.py
 results.debate = python benchmarks/oversight/debate.py
 results.study-critic = superalign study critic
 results.study-weak-to-strong = superalign study weak-to-strong material.folder=$(DATA)
