@@ -29,9 +29,9 @@ from superalign.curation.tools import Tools
 from superalign.domains import ArithmeticConfig
 from superalign.engines import TransformersConfig
 from superalign.evaluation.statistics import Bootstrap
-from superalign.feedback import UNJUDGED
+from superalign.feedback import feedback_of
 from superalign.pretraining import shipped
-from superalign.records import Critique, Feedback, Query, Response
+from superalign.records import Feedback
 
 DEV = 777
 """Random seed of problems to try things on."""
@@ -81,7 +81,10 @@ def measure(domain: ArithmeticConfig) -> list[Result]:
     """Every way on every held-out problem."""
     learner, critic = shipped()
     task, truth, asked = domain.build(), domain.truth(), held_out(domain)
-    judged = [_feedback(query, answer, said) for query, answer, _, said in sit(domain, critic, natural(asked, learner, SCHEDULE[-1])).rows]
+    judged = [
+        feedback_of(query, answer, said, 0.0, None)
+        for query, answer, _, said in sit(domain, critic, natural(asked, learner, SCHEDULE[-1])).rows
+    ]
     with closing(TransformersConfig().build(learner)) as writer, closing(TransformersConfig().build(critic)) as judge:
         said = GenerativeConfig().build(task, judge, critic)
         tools = Tools(task, {"learner": writer, "critic": judge}, {"learner": learner, "critic": critic}, said.critique)
@@ -111,23 +114,6 @@ def _written(sampled: Sequence[Feedback], trees: Sequence[Tree | None]) -> list[
 
 def _best(rows: Sequence[Feedback]) -> Feedback:
     return max(rows, key=lambda row: row.score)
-
-
-def _feedback(query: Query, answer: Response, said: Critique) -> Feedback:
-    """An answer of which nobody but the critic says anything."""
-    return Feedback(
-        id=answer.id,
-        query=query.id,
-        prompt=query.prompt,
-        text=answer.text,
-        category=query.category,
-        score=said.score,
-        agreement=0,
-        source=UNJUDGED if said.verdict is None else f"critic:{said.critic}",
-        critique=said.text,
-        step=said.step,
-        spans=said.spans,
-    )
 
 
 def _means(rows: Sequence[Sequence[float]]) -> list[str]:

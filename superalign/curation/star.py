@@ -15,7 +15,7 @@ from pydantic import Field
 
 from superalign.curation import BestVsWorstConfig, CurationContext, Curator
 from superalign.curation.ranking import BestVsWorst
-from superalign.curation.tools import Tools
+from superalign.curation.tools import Tools, asked
 from superalign.domains import Task
 from superalign.engines import Sampling
 from superalign.errors import ConfigError
@@ -85,7 +85,7 @@ class Star(BestVsWorst):
             rows = [row if is_human(row.source) else _held(row, tools.task.final(row.text) == final) for row in group]
             yield from rows
             if all(row.score < self.config.keep for row in rows):
-                failed.append((_query(group[0]), final))
+                failed.append((asked(group[0], "star"), final))
         if self.config.rationalise:
             yield from self._rationalised(failed, tools)
 
@@ -106,10 +106,6 @@ def _hinted(task: Task, prompt: str, text: str) -> str | None:
 
 def _held(row: Feedback, right: bool) -> Feedback:
     return row.model_copy(update={"score": float(right), "source": KNOWN})
-
-
-def _query(row: Feedback) -> Query:
-    return Query(id=row.query, prompt=row.prompt, category=row.category, attacker="star")
 
 
 def _rationale(query: Query, answer: Response, agreement: float) -> Feedback:

@@ -11,7 +11,7 @@ from superalign.domains import Task
 from superalign.engines import Completion, Engine, Sampling
 from superalign.engines.answers import response
 from superalign.policy import Policy
-from superalign.records import Critique, Query, Response
+from superalign.records import Critique, Feedback, Query, Response
 
 Author = Literal["learner", "critic"]
 """Whose weights write."""
@@ -67,3 +67,8 @@ class Tools:
     def judge(self, pairs: Sequence[tuple[Query, Response]]) -> list[Critique]:
         """What the round's critic says of each."""
         return list(self.critique(pairs)) if pairs else []
+
+
+def asked(row: Feedback, attacker: str) -> Query:
+    """The query that a feedback is about, as ``attacker`` asks it again."""
+    return Query(id=row.query, prompt=row.prompt, category=row.category, attacker=attacker)

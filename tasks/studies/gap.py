@@ -11,7 +11,7 @@ from superalign.studies.gap import realised, saved
 from superalign.studies.numbers import Measure, mean, predicts, resampled
 from tasks.report.plots import INK, canvas, styled
 from tasks.studies.markdown import Page, Row, decimal, head, interval, page, spread, table
-from tasks.studies.plots import COLORS
+from tasks.studies.plots import by_round
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,12 +87,8 @@ def _cells(points: Sequence[Point], rounds: Sequence[int]) -> list[Row]:
 def plot(points: Sequence[Point]) -> Figure:
     """Each round's gain against its gap and its relative gap, a colour a round; below 0 training was in vain."""
     figure, panels = canvas(9, 3.6, len(NAMES))
-    rounds = sorted({point.round for point in points})
     for axes, (measure, name) in zip(panels, NAMES.items(), strict=True):
-        for place, color in zip(rounds, COLORS * len(rounds), strict=False):
-            known = [(value, point.gain) for point in points if point.round == place and (value := getattr(point, measure)) is not None]
-            axes.scatter([value for value, _ in known], [gain for _, gain in known], color=color, s=22, alpha=0.8, label=f"round {place}")
-        axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
+        by_round(axes, points, measure)
         axes.axvline(0, color=INK, linewidth=0.8, alpha=0.5)
         axes.set(title=name, xlabel="before the round", ylabel="learner's gain in the round")
         axes.grid(alpha=0.15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from superalign.studies import OversightStudyConfig, Point
 from superalign.studies.numbers import Measure, mean
@@ -17,16 +17,21 @@ SHOWN: dict[Measure, str] = {"auc": "AUC", "kept_precision": "precision of what 
 COLORS = (BEFORE, AFTER, BAD, WARN)
 
 
+def by_round(axes: Any, points: Sequence[Point], measure: str) -> None:
+    """Each round's gain against a measure, a colour a round; points without a value are left out."""
+    rounds = sorted({point.round for point in points})
+    for number, color in zip(rounds, COLORS * len(rounds), strict=False):
+        known = [(value, point.gain) for point in points if point.round == number and (value := getattr(point, measure)) is not None]
+        axes.scatter([value for value, _ in known], [gain for _, gain in known], color=color, s=22, alpha=0.8, label=f"round {number}")
+    axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
+
+
 @styled
 def gains(points: Sequence[Point]) -> Figure:
     """Each round's gain against what was measured of its critic, a panel a measure, a colour a round."""
     figure, panels = canvas(11, 3.4, len(SHOWN))
-    rounds = sorted({point.round for point in points})
     for axes, (measure, name) in zip(panels, SHOWN.items(), strict=True):
-        for number, color in zip(rounds, COLORS * len(rounds), strict=False):
-            known = [(value, point.gain) for point in points if point.round == number and (value := getattr(point, measure)) is not None]
-            axes.scatter([value for value, _ in known], [gain for _, gain in known], color=color, s=22, alpha=0.8, label=f"round {number}")
-        axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
+        by_round(axes, points, measure)
         axes.set(title=name, xlabel="of the critic, on the round's answers", ylabel="learner's gain in the round")
         axes.grid(alpha=0.15)
     panels[0].legend(loc="best")

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from superalign.curation import BestVsWorstConfig, CurationContext
 from superalign.curation.ranking import BestVsWorst
-from superalign.curation.tools import Author, Tools
+from superalign.curation.tools import Author, Tools, asked
 from superalign.domains import Ruling
 from superalign.domains.pieces import Draft
 from superalign.engines import Sampling
@@ -74,7 +74,7 @@ class Reviser:
     def revise(self, given: Sequence[Feedback]) -> Iterator[tuple[Feedback, list[Revised]]]:
         """Each answer that has a draft, with its revisions: all are written in one call and judged in another."""
         drafted = [(row, draft) for row in given if (draft := self.draft(row)) is not None]
-        queries = [Query(id=row.query, prompt=row.prompt, category=row.category, attacker="revision") for row, _ in drafted]
+        queries = [asked(row, "revision") for row, _ in drafted]
         prompts, prefixes = [draft.prompt for _, draft in drafted], [draft.prefix for _, draft in drafted]
         answers = self.tools.answer(queries, self.sampling, prompts, prefixes, self.by)
         said = iter(self.tools.judge([(query, answer) for query, group in zip(queries, answers, strict=True) for answer in group]))
