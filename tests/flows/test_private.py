@@ -20,9 +20,9 @@ SCRIPT = """
 import signal, sys
 from flows import environment, servers
 environment.quiet()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 url = servers.private()
 print(servers.answers(url + "/health", 5), flush=True)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.pause()
 """
 
