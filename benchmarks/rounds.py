@@ -2,8 +2,10 @@
 
     python benchmarks/rounds.py                     # three rounds of the default recipe, seeds 0, 1, 2
     python benchmarks/rounds.py --recipe naive      # the loop that trusts itself
+    python benchmarks/rounds.py --recipe amplify --rounds 5 --settings oversight.budget=0       # nobody labels anything
 
-Prints a table and, with --output, writes everything as JSON. The process ends with 1 where a number misses its mark.
+Prints a table a round and one of what the last champion solves size by size, over both halves of the benchmark, beside the hardest size
+of which people showed or judged anything. With --output, writes everything as JSON. The process ends with 1 where a number misses its mark.
 """
 
 from __future__ import annotations
@@ -11,15 +13,26 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from benchmarks.shared import circumstances, superalign, table
+from benchmarks.shared import circumstances, placed, superalign, table
+from superalign.journal import ROUNDS, RoundRecord
+from superalign.records import Example, Label, Outcome
 
-GAIN = 0.15
-"""What the default recipe's champion must gain over the base, exact match."""
+GAIN = {"default": 0.15, "amplify": 0.25}
+"""What a recipe's champion must gain over the base, exact match."""
+ENOUGH = 0.95
+"""Exact match that is enough without that gain."""
 LABELS = 64
 """Most human labels a round."""
+MINUTES = 20
+"""Most minutes of a campaign of five rounds."""
 
 
 def main() -> int:
@@ -28,32 +41,77 @@ def main() -> int:
     words.add_argument("--recipe", default="default")
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    words.add_argument("--settings", nargs="+", default=[], metavar="key=value", help="overrides of the recipe")
+    words.add_argument("--jobs", type=int, default=1, help="seeds side by side")
     words.add_argument("--folder", type=Path, help="where the workspaces are made and kept; a temporary folder if not given")
     words.add_argument("--output", type=Path, help="JSON file to write")
     asked = words.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        campaigns = [campaign(folder / f"{asked.recipe}-{seed}", asked.recipe, asked.rounds, seed) for seed in asked.seeds]
+        with ThreadPoolExecutor(asked.jobs) as pool:
+            run = partial(campaign, folder, asked.recipe, asked.rounds, tuple(asked.settings))
+            campaigns = list(pool.map(run, asked.seeds))
     misses = [miss for each in campaigns for miss in judge(each)]
     if asked.output:
         asked.output.write_text(json.dumps({**circumstances(), "campaigns": campaigns, "misses": misses}, indent=1))
-    print(show(campaigns))
+    print(show(campaigns), sizes(campaigns), sep="\n\n", end="\n\n")
     print(" · ".join(circumstances().values()))
     print("\n".join(misses) or "every number meets its mark")
     return 1 if misses else 0
 
 
-def campaign(workspace: Path, recipe: str, rounds: int, seed: int) -> dict[str, Any]:
+def campaign(folder: Path, recipe: str, rounds: int, settings: tuple[str, ...], seed: int) -> dict[str, Any]:
     """The rounds of one seed, as ``--json`` gives them, with the champion's accuracy after each."""
+    workspace = folder / f"{recipe}-{seed}"
     superalign(workspace, "bootstrap")
     # A failed gate (exit code 3) is a result here, and the naive recipe's is to be one.
-    ran = superalign(workspace, "run", recipe, "--rounds", str(rounds), f"rng_seed={seed}", "--json", expect=(0, 3))
+    ran = superalign(workspace, "run", recipe, "--rounds", str(rounds), f"rng_seed={seed}", *settings, "--json", expect=(0, 3))
     found, champion = ran.json, float("nan")
     for each in found["rounds"]:
         if measured := each["benchmark"]:
             champion = measured["after" if each["learner"]["promoted"] else "before"]["mean"]
         each["champion_accuracy"] = champion
-    return {"seed": seed, "recipe": recipe, "seconds": ran.seconds, **found}
+    made = [placed(workspace, path) for path in sorted((workspace / ROUNDS).glob("*.json"))]
+    return {"seed": seed, "recipe": recipe, "seconds": ran.seconds, "sizes": by_size(made), **found}
+
+
+def by_size(rounds: list[RoundRecord]) -> list[dict[str, Any]]:
+    """Each category that has a size: what the first and the last champion solve of it, and whether people had any say on it."""
+    base, *others = [each for each in rounds if "evaluate" in each.artifacts]
+    first, last = solved(base), solved([base, *(each for each in others if each.learner.promoted)][-1])
+    shown = {row.category for row in others[0].inputs["demonstrations"].records(Example)}
+    judged = {row.category for each in others if "oversee" in each.artifacts for row in each.artifacts["oversee"].records(Label)}
+    people = {operation: max(size for _, size in sizes) for operation, sizes in grouped(shown | judged).items()}
+    return [
+        {
+            "category": category,
+            "size": size,
+            "people": people.get(operation),
+            "base": mean(first[category]),
+            "champion": mean(last[category]),
+            "n": len(last[category]),
+        }
+        for operation, sizes in grouped(first).items()
+        for category, size in sizes
+    ]
+
+
+def grouped(categories: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
+    """Categories such as ``add-5`` by operation, smallest first."""
+    found = defaultdict[str, list[tuple[str, int]]](list)
+    for operation, _, size, category in sorted((*category.partition("-"), category) for category in categories):
+        if size.isdecimal():
+            found[operation].append((category, int(size)))
+    return found
+
+
+def solved(made: RoundRecord) -> dict[str, list[bool]]:
+    """Which held-out problems of each category a round's candidate solves, both halves."""
+    found = defaultdict[str, list[bool]](list)
+    for row in made.artifacts["evaluate"].records(Outcome):
+        if row.part in ("gate", "benchmark") and row.moment == "after":
+            found[row.category].append(bool(row.greedy))
+    return found
 
 
 def judge(found: dict[str, Any]) -> list[str]:
@@ -66,10 +124,10 @@ def judge(found: dict[str, Any]) -> list[str]:
     path = [base, *(each["champion_accuracy"] for each in measured)]
     misses = [f"{name}, round {each['round']}: {each['human_labels']} labels" for each in rounds if each["human_labels"] > LABELS]
     misses += [f"{name}, round {each['round']}: the champion fell" for each, a, b in zip(measured, path, path[1:], strict=False) if b < a]
-    if found["recipe"] == "default" and path[-1] - base < GAIN:
-        misses.append(f"{name}: gained {path[-1] - base:+.3f}, not {GAIN}")
-    if found["recipe"] == "naive" and path[-1] < base:
-        misses.append(f"{name}: the champion is worse than the base, {path[-1] - base:+.3f}")
+    if path[-1] - base < (gain := GAIN.get(found["recipe"], 0.0)) and path[-1] < ENOUGH:
+        misses.append(f"{name}: gained {path[-1] - base:+.3f}, not {gain}")
+    if len(rounds) <= 5 and found["seconds"] > MINUTES * 60:
+        misses.append(f"{name}: took {found['seconds'] / 60:.1f} minutes")
     if found["recipe"] == "naive" and not any(e["benchmark"]["after"]["mean"] < base and not e["learner"]["promoted"] for e in measured):
         misses.append(f"{name}: no candidate was worse than the base and refused")
     return misses
@@ -95,6 +153,17 @@ def show(campaigns: list[dict[str, Any]]) -> str:
                 )
             )
     return table(("recipe", "seed", "round", "champion before", "candidate", "promoted", "labels", "seconds"), rows)
+
+
+def sizes(campaigns: list[dict[str, Any]]) -> str:
+    """The table of sizes: base and last champion of each seed, and how far people's demonstrations and judgments reach."""
+    rows: list[tuple[object, ...]] = []
+    for first, *others in zip(*(found["sizes"] for found in campaigns), strict=True):
+        every = [first, *others]
+        ends = [f"{each['base']:.2f} -> {each['champion']:.2f}" for each in every]
+        reach = ", ".join(dict.fromkeys(str(each["people"]) for each in every))
+        rows.append((first["category"], first["n"], reach, *ends))
+    return table(("category", "problems", "people up to", *(f"seed {found['seed']}" for found in campaigns)), rows)
 
 
 def interval(measure: dict[str, float] | None) -> str:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from superalign.journal import RoundRecord
+
 ROOT = Path(__file__).parents[1]
 PROGRAM = str(Path(sys.executable).with_name("superalign"))
 
@@ -46,6 +48,13 @@ def superalign(workspace: Path, *words: str, expect: tuple[int, ...] = (0,)) -> 
     if ran.status not in expect:
         raise SystemExit(f"`{ran.command}` in {workspace} ended with {ran.status}, not {' or '.join(map(str, expect))}:\n{ran.output}")
     return ran
+
+
+def placed(workspace: Path, path: Path) -> RoundRecord:
+    """A round's record, its artifacts as they are seen from here."""
+    made = RoundRecord.model_validate_json(path.read_bytes())
+    seen = {name: one.model_copy(update={"path": (workspace / one.path).as_posix()}) for name, one in made.artifacts.items()}
+    return made.model_copy(update={"artifacts": seen})
 
 
 def circumstances() -> dict[str, str]:

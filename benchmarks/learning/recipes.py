@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.learning import control
-from benchmarks.shared import ROOT, circumstances, superalign, table
+from benchmarks.shared import ROOT, circumstances, placed, superalign, table
 from flows.papers import RECIPES, RESULTS, Measured, Results, results
 from superalign.evaluation.statistics import Bootstrap, Estimate, Floats
 from superalign.journal import ROUNDS, RoundRecord
@@ -153,13 +153,6 @@ def read(workspace: Path) -> Campaign:
         seconds=sum(made.total for made in rounds),
         where=json.loads((workspace / RAN).read_text()),
     )
-
-
-def placed(workspace: Path, path: Path) -> RoundRecord:
-    """A round's record, its artifacts as they are seen from here."""
-    made = RoundRecord.model_validate_json(path.read_bytes())
-    seen = {name: one.model_copy(update={"path": (workspace / one.path).as_posix()}) for name, one in made.artifacts.items()}
-    return made.model_copy(update={"artifacts": seen})
 
 
 def solved(made: RoundRecord) -> dict[str, bool]:
