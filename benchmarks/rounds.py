@@ -15,13 +15,12 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.shared import circumstances, placed, superalign, table
+from benchmarks.shared import circumstances, placed, side_by_side, superalign, table
 from superalign.journal import ROUNDS, RoundRecord
 from superalign.records import Example, Label, Outcome
 
@@ -48,7 +47,7 @@ def main() -> int:
     asked = words.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        with ThreadPoolExecutor(asked.jobs) as pool:
+        with side_by_side(asked.jobs) as pool:
             run = partial(campaign, folder, asked.recipe, asked.rounds, tuple(asked.settings))
             campaigns = list(pool.map(run, asked.seeds))
     misses = [miss for each in campaigns for miss in judge(each)]

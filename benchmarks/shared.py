@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,13 @@ def superalign(workspace: Path, *words: str, expect: tuple[int, ...] = (0,)) -> 
     if ran.status not in expect:
         raise SystemExit(f"`{ran.command}` in {workspace} ended with {ran.status}, not {' or '.join(map(str, expect))}:\n{ran.output}")
     return ran
+
+
+def side_by_side(jobs: int) -> ThreadPoolExecutor:
+    """Runs that many campaigns at a time, each of them on its share of the cores unless the environment says otherwise."""
+    if jobs > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // jobs)))
+    return ThreadPoolExecutor(jobs)
 
 
 def placed(workspace: Path, path: Path) -> RoundRecord:

@@ -17,14 +17,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.learning import control
-from benchmarks.shared import ROOT, circumstances, placed, superalign, table
+from benchmarks.shared import ROOT, circumstances, placed, side_by_side, superalign, table
 from flows.papers import RECIPES, RESULTS, Measured, Results, results
 from superalign.evaluation.statistics import Bootstrap, Estimate, Floats
 from superalign.journal import ROUNDS, RoundRecord
@@ -88,7 +87,7 @@ def main() -> int:
         print(f"{missing}: skipped, there is no such recipe", file=sys.stderr)
     plans = [Plan(recipe, rounds, seeds, settings) for recipe in asked.recipes if (RECIPES / f"{recipe}.yaml").is_file()]
     units = [(plan, seed) for plan in plans for seed in plan.seeds]
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    with side_by_side(asked.jobs) as pool:
         done = dict(zip(units, pool.map(lambda unit: run(unit[0], unit[1], asked.folder), units), strict=True))
     found, failed = [], []
     for plan in plans:
