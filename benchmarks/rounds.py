@@ -14,7 +14,6 @@ import argparse
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -60,56 +59,58 @@ def main() -> int:
 
 
 def campaign(folder: Path, recipe: str, rounds: int, settings: tuple[str, ...], seed: int) -> dict[str, Any]:
-    """The rounds of one seed, as ``--json`` gives them, with the champion's accuracy after each."""
+    """The rounds of one seed, with the champion's accuracy after each; what is there already is not run again."""
     workspace = folder / f"{recipe}-{seed}"
     superalign(workspace, "bootstrap")
-    # A failed gate (exit code 3) is a result here, and the naive recipe's is to be one.
-    ran = superalign(workspace, "run", recipe, "--rounds", str(rounds), f"rng_seed={seed}", *settings, "--json", expect=(0, 3))
-    found, champion = ran.json, float("nan")
-    for each in found["rounds"]:
-        if measured := each["benchmark"]:
-            champion = measured["after" if each["learner"]["promoted"] else "before"]["mean"]
-        each["champion_accuracy"] = champion
-    made = [placed(workspace, path) for path in sorted((workspace / ROUNDS).glob("*.json"))]
-    return {"seed": seed, "recipe": recipe, "seconds": ran.seconds, "sizes": by_size(made), **found}
+    if missing := rounds - len(made(workspace)) + 1:
+        # A failed gate (exit code 3) is a result here, and the naive recipe's is to be one.
+        superalign(workspace, "run", recipe, "--rounds", str(missing), f"rng_seed={seed}", *settings, "--json", expect=(0, 3))
+    records, champion, found = made(workspace), float("nan"), []
+    for record in records[1:]:
+        if measured := record.benchmark:
+            champion = (measured.after if record.learner.promoted else measured.before).mean
+        found.append({**record.model_dump(mode="json"), "champion_accuracy": champion})
+    seconds = sum(record.total for record in records[1:])
+    return {"seed": seed, "recipe": recipe, "seconds": seconds, "sizes": by_size(records), "rounds": found}
+
+
+def made(workspace: Path) -> list[RoundRecord]:
+    """The rounds of a workspace, round 0 first."""
+    return [placed(workspace, path) for path in sorted((workspace / ROUNDS).glob("*.json"))]
 
 
 def by_size(rounds: list[RoundRecord]) -> list[dict[str, Any]]:
-    """Each category that has a size: what the first and the last champion solve of it, and whether people had any say on it."""
+    """Each operation and size: what the first and the last champion solve of it, and whether people had any say on it."""
     base, *others = [each for each in rounds if "evaluate" in each.artifacts]
     first, last = solved(base), solved([base, *(each for each in others if each.learner.promoted)][-1])
     shown = {row.category for row in others[0].inputs["demonstrations"].records(Example)}
     judged = {row.category for each in others if "oversee" in each.artifacts for row in each.artifacts["oversee"].records(Label)}
-    people = {operation: max(size for _, size in sizes) for operation, sizes in grouped(shown | judged).items()}
+    reach = dict(sorted(map(sized, shown | judged)))
     return [
         {
-            "category": category,
-            "size": size,
-            "people": people.get(operation),
-            "base": mean(first[category]),
-            "champion": mean(last[category]),
-            "n": len(last[category]),
+            "category": f"{operation}-{size}",
+            "people": reach.get(operation),
+            "base": mean(first[operation, size]),
+            "champion": mean(last[operation, size]),
+            "n": len(last[operation, size]),
         }
-        for operation, sizes in grouped(first).items()
-        for category, size in sizes
+        for operation, size in sorted(first)
     ]
 
 
-def grouped(categories: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
-    """Categories such as ``add-5`` by operation, smallest first."""
-    found = defaultdict[str, list[tuple[str, int]]](list)
-    for operation, _, size, category in sorted((*category.partition("-"), category) for category in categories):
-        if size.isdecimal():
-            found[operation].append((category, int(size)))
-    return found
+def sized(category: str) -> tuple[str, int]:
+    """Operation and size of a category such as ``add-5-hard``; a category without a size has size 0."""
+    operation, _, rest = category.partition("-")
+    size = rest.partition("-")[0]
+    return (operation, int(size)) if size.isdecimal() else (category, 0)
 
 
-def solved(made: RoundRecord) -> dict[str, list[bool]]:
-    """Which held-out problems of each category a round's candidate solves, both halves."""
-    found = defaultdict[str, list[bool]](list)
+def solved(made: RoundRecord) -> dict[tuple[str, int], list[bool]]:
+    """Which held-out problems of each operation and size a round's candidate solves, both halves."""
+    found = defaultdict[tuple[str, int], list[bool]](list)
     for row in made.artifacts["evaluate"].records(Outcome):
         if row.part in ("gate", "benchmark") and row.moment == "after":
-            found[row.category].append(bool(row.greedy))
+            found[sized(row.category)].append(bool(row.greedy))
     return found
 
 
@@ -148,7 +149,7 @@ def show(campaigns: list[dict[str, Any]]) -> str:
                     interval(after),
                     "yes" if each["learner"]["promoted"] else "no: " + ", ".join(failed),
                     each["human_labels"],
-                    f"{each['seconds']['total']:.0f}",
+                    f"{each['total']:.0f}",
                 )
             )
     return table(("recipe", "seed", "round", "champion before", "candidate", "promoted", "labels", "seconds"), rows)

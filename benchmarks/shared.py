@@ -59,10 +59,13 @@ def side_by_side(jobs: int) -> ThreadPoolExecutor:
 
 
 def placed(workspace: Path, path: Path) -> RoundRecord:
-    """A round's record, its artifacts as they are seen from here."""
+    """A round's record, its files as they are seen from here."""
     made = RoundRecord.model_validate_json(path.read_bytes())
-    seen = {name: one.model_copy(update={"path": (workspace / one.path).as_posix()}) for name, one in made.artifacts.items()}
-    return made.model_copy(update={"artifacts": seen})
+    inputs, artifacts = (
+        {name: one.model_copy(update={"path": (workspace / one.path).as_posix()}) for name, one in files.items()}
+        for files in (made.inputs, made.artifacts)
+    )
+    return made.model_copy(update={"inputs": inputs, "artifacts": artifacts})
 
 
 def circumstances() -> dict[str, str]:
