@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -9,15 +10,17 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-KILLER = Path(__file__).with_name("killer.py")
+ZYGOTE = Path(__file__).with_name("zygote.py")
 SHARED = [
     "domain.scale=0.05",
     "engine.type=echo",
@@ -39,6 +42,18 @@ ROUND = [
 ]
 
 
+@cache
+def zygote() -> str:
+    """The socket of the process that commands are forked from; it ends with this one."""
+    path = f"{tempfile.mkdtemp()}/zygote"
+    process = subprocess.Popen([sys.executable, str(ZYGOTE), path], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL)
+    atexit.register(process.kill)
+    while not Path(path).exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    return path
+
+
 class Toy:
     """A toy workspace and the command in it."""
 
@@ -49,7 +64,7 @@ class Toy:
         """The command; ``kill`` names where it dies (see killer.py)."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"PREFECT_API_URL": self.server} if self.server else {})}
         return subprocess.Popen(
-            [sys.executable, str(KILLER), kill, *words, "--workspace", str(self.folder)],
+            [sys.executable, "-I", "-S", str(ZYGOTE), zygote(), kill, *words, "--workspace", str(self.folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

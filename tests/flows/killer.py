@@ -1,6 +1,6 @@
-"""The command `superalign`, killed (SIGKILL) at a place of one's choice. Not a test: `killer.py WHERE WORDS...`
+"""The command `superalign`, killed (SIGKILL) at a place of one's choice. Not a test.
 
-WHERE is nothing, ``write:NAME`` (while the file is half written beside its place), or ``before:MODULE:FUNCTION`` or
+The place is nothing, ``write:NAME`` (while the file is half written beside its place), or ``before:MODULE:FUNCTION`` or
 ``after:MODULE:FUNCTION`` (when that is called, or has returned).
 """
 
@@ -48,11 +48,12 @@ def at(moment: str, module: str, function: str) -> None:
     setattr(room, function, deadly)
 
 
-if __name__ == "__main__":
-    moment, *where = sys.argv[1].split(":")
+def run(words: list[str]) -> int:
+    """The command that the words after the first say, killed where the first says; its exit code."""
+    moment, *where = words[0].split(":")
     if moment == "write":
         while_writing(*where)
     elif moment:
         at(moment, *where)
-    sys.argv = ["superalign", *sys.argv[2:]]
-    sys.exit(main())
+    sys.argv = ["superalign", *words[1:]]
+    return main()
