@@ -11,8 +11,8 @@ from prefect.runtime import flow_run
 from flows.progress import Progress
 from superalign import journal
 from superalign.artifacts import Artifact
-from superalign.errors import GateError
-from superalign.evaluation.gates import of_critic, replaced, upheld
+from superalign.errors import DivergedError, GateError
+from superalign.evaluation.gates import TRAINING, of_critic, replaced, upheld
 from superalign.journal import Change
 from superalign.policy import Policy
 from superalign.records import Label, Verdict
@@ -63,6 +63,15 @@ def stop(progress: Progress, validated: Validated) -> NoReturn:
         f"round {progress.record.round} {reason}; {validated.quarantine.rows} rows are quarantined in {validated.quarantine.path}, "
         f"every check is in {validated.docs}; the champion stays {progress.record.learner.before}"
     )
+
+
+def diverge(progress: Progress, error: DivergedError) -> NoReturn:
+    """Ends a round whose training ran away; there is no candidate, and what was found before stays."""
+    reason = f"stopped while training: {error}"
+    verdict = Verdict(name=TRAINING, severity="critical", passed=False, value=None, limit=None, detail=str(error))
+    progress.note(gates=(*progress.record.gates, verdict), data=snapshot(), reason=reason)
+    _close(progress, "stopped")
+    raise GateError(f"round {progress.record.round} {reason}; the champion stays {progress.record.learner.before}")
 
 
 def failures(verdicts: tuple[Verdict, ...]) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from prefect import flow
 
-from flows.closing import finish, stop
+from flows.closing import diverge, finish, stop
 from flows.progress import BESIDE, Progress, record_of
 from flows.waiting import hear
+from superalign.errors import DivergedError
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from tasks import measure
@@ -26,7 +27,7 @@ from tasks.validate import validate
 
 @flow(name="round", flow_run_name="round-{number}", task_runner=BESIDE)
 def run_round(config: RoundConfig, number: int) -> None:
-    """Runs or completes one round. GateError where the data is not fit to train on: nothing is trained, the champion stays.
+    """Runs or completes one round. GateError where the data is not fit to train on, or training runs away: the champion stays.
 
     Args:
         config: Everything that decides the round.
@@ -38,7 +39,10 @@ def run_round(config: RoundConfig, number: int) -> None:
     progress.sample()
     if not validated.fit:
         stop(progress, validated)
-    learned = make_candidate(progress, validated)
+    try:
+        learned = make_candidate(progress, validated)
+    except DivergedError as error:
+        diverge(progress, error)
     judge(progress, learned)
 
 

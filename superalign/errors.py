@@ -6,7 +6,8 @@
     ├── ArtifactError(OSError)         a versioned file is missing or not what its md5 says
     ├── PolicyError(ValueError)        weights cannot be loaded, or are not what their hash says
     ├── EngineError(RuntimeError)      text could not be generated
-    ├── TrainingError(ArithmeticError) training diverged
+    ├── TrainingError(ArithmeticError) a policy could not be trained
+    │   └── DivergedError              training ran away: the round stops
     ├── GateError(RuntimeError)        a critical check failed; exit code 3
     ├── BusyError(RuntimeError)        another round runs in this workspace
     └── LedgerError(ConnectionError)   Prefect, MLflow or DVC cannot be reached or written
@@ -46,7 +47,11 @@ class EngineError(SuperalignError, RuntimeError):
 
 
 class TrainingError(SuperalignError, ArithmeticError):
-    """Training diverged: the loss is not finite."""
+    """A policy could not be trained."""
+
+
+class DivergedError(TrainingError):
+    """Training ran away: the loss is not finite, or the policy went too far from where it started. Done again it does so again."""
 
 
 class GateError(SuperalignError, RuntimeError):

@@ -41,6 +41,7 @@ from superalign.curation.star import StarConfig
 from superalign.domains import ArithmeticConfig, ChatConfig, CodeConfig, FolderConfig, Gsm8kConfig, InstructionsConfig, SafetyConfig
 from superalign.engines import EchoConfig, OpenaiConfig, ReplayConfig, TransformersConfig, VllmConfig
 from superalign.learners import DpoConfig, SftConfig
+from superalign.learners.kto import KtoConfig
 from superalign.learners.listwise import ListwiseConfig
 from superalign.learners.online import GrpoConfig, RlooConfig
 from superalign.learners.panacea import PanaceaConfig
@@ -92,5 +93,7 @@ DomainConfig = union(
     "superalign.domains", ArithmeticConfig, Gsm8kConfig, CodeConfig, InstructionsConfig, SafetyConfig, ChatConfig, FolderConfig
 )
 EngineConfig = union("superalign.engines", TransformersConfig, VllmConfig, OpenaiConfig, ReplayConfig, EchoConfig)
-LearnerConfig = union("superalign.learners", SftConfig, DpoConfig, ListwiseConfig, PpoConfig, GrpoConfig, RlooConfig, PanaceaConfig)
+LearnerConfig = union(
+    "superalign.learners", SftConfig, DpoConfig, KtoConfig, ListwiseConfig, PpoConfig, GrpoConfig, RlooConfig, PanaceaConfig
+)
 CriticLearnerConfig = either(SftConfig, RewardModelConfig)

@@ -10,14 +10,21 @@ from pydantic import Field
 from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.config import Config
 from superalign.critics import ModelConfig
+from superalign.critics.constitution import ConstitutionConfig
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.lessons import Lessons
+from superalign.critics.panels import MembersConfig
 from superalign.curation import BestVsWorstConfig
+from superalign.curation.revision import RevisionConfig
+from superalign.curation.robust import RobustConfig
+from superalign.curation.spin import SpinConfig
 from superalign.domains import ArithmeticConfig, CollectionConfig
-from superalign.engines import AmplifyConfig, ReplayConfig, Sampling, TransformersConfig
+from superalign.engines import AmplifyConfig, ReplayConfig, Sampling, TransformersConfig, VllmConfig
 from superalign.errors import ConfigError
 from superalign.evaluation import EvaluationConfig, PromotionConfig
 from superalign.learners import SftConfig
+from superalign.learners.panacea import PanaceaConfig
+from superalign.learners.ppo import PpoConfig
 from superalign.oversight import OversightConfig
 from superalign.plugins import AttackerConfig, CriticConfig, CriticLearnerConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
 from superalign.validation import WARNINGS, ValidationConfig
@@ -102,10 +109,10 @@ class RoundConfig(Config):
         if self.critic_learner is not None and self.critic_learner.model is not None:
             raise ConfigError("critic_learner.model is read by nothing: name the critic's base with critic.model")
         if self.critic_learner is not None and (self.critic.type == "reward") != (self.critic_learner.type == "reward"):
-            way = "reward" if self.critic.type == "reward" else "sft"
+            way = "critic_learner.type=reward, or " if self.critic.type == "reward" else "critic_learner.type=sft, or " * self.critic.writes
             raise ConfigError(
                 f"critic.type={self.critic.type} is not taught by critic_learner.type={self.critic_learner.type}; "
-                f"set critic_learner.type={way}, or critic_learner=null"
+                f"set {way}critic_learner=null"
             )
         if self.critic.type == "cascade" and self.critic_learner is not None:
             raise ConfigError(
@@ -128,45 +135,88 @@ class RoundConfig(Config):
         made, needed = getattr(self.curator, "makes", None), getattr(self.learner, "needs", None)
         if made is not None and needed is not None and needed not in made:
             curators = ", ".join(sorted(_types(CuratorConfig, lambda part: needed in part.makes)))
-            learners = ", ".join(sorted(_types(LearnerConfig, lambda part: part.needs in made)))
+            learners = ", ".join(sorted(_types(LearnerConfig, lambda part: part.needs is None or part.needs in made)))
             raise ConfigError(
                 f"learner.type={self.learner.type} is trained on {needed}, and curator.type={self.curator.type} makes "
                 f"{' and '.join(sorted(made))}; set curator.type to one of {curators}, or learner.type to one of {learners}"
             )
         self._curated()
+        self._criticised()
         self._judged()
         self._asked()
-        asks = getattr(self.learner, "asks", False) or getattr(self.curator, "writes", False)
-        if asks and self.critic.compares:
-            part = f"learner.type={self.learner.type}" if getattr(self.learner, "asks", False) else f"curator.type={self.curator.type}"
-            raise ConfigError(
-                f"{part} has single answers scored, and critic.type={self.critic.type} only compares answers to one query; "
-                "set a critic that scores each by itself, for example critic.type=generative"
-            )
+        self._shown()
+        self._played_back()
         return self
 
-    def _curated(self) -> None:
-        """ConfigError where the curator asks for what engine, critic or domain do not give."""
-        if getattr(self.curator, "writes", False) and isinstance(self.engine, ReplayConfig):
+    def _played_back(self) -> None:
+        """ConfigError where something has to be written anew, and all there is is a recording."""
+        way = "engine.type=replay only plays back what was recorded; set engine.type to one that generates, for example transformers"
+        if isinstance(self.engine, ReplayConfig):
+            if getattr(self.curator, "writes", False):
+                raise ConfigError(f"curator.type={self.curator.type} has the learner write, and {way}, or another curator")
+            if self.amplify is not None:
+                raise ConfigError(f"amplify has answers written in parts, and {way}, or amplify=null")
+            if isinstance(self.learner, PpoConfig):
+                raise ConfigError(f"learner.type=ppo reinforces what the champion itself wrote, and {way}, or another learner")
+            if isinstance(self.curator, RobustConfig) and self.curator.share != 1:
+                raise ConfigError(f"curator.type=robust keeps the answers that the learner finds likeliest, and {way}, or curator.share=1")
+        if isinstance(self.evaluation_engine or self.engine, ReplayConfig):
             raise ConfigError(
-                f"curator.type={self.curator.type} has the learner write, and engine.type=replay only plays back what was recorded; "
-                "set engine.type to one that generates, for example transformers, or another curator"
+                "the candidate has to answer for itself, and a recording cannot; set evaluation_engine.type to one that generates, "
+                "for example transformers"
             )
-        if getattr(self.curator, "teaches", False) and self.critic_learner is None:
+
+    def _curated(self) -> None:
+        """ConfigError where the curator asks for what critic or domain do not give."""
+        if getattr(self.curator, "teaches", False) and self.critic_learner is None and not self.own_judge:
             raise ConfigError(
                 f"curator.type={self.curator.type} makes lessons for the critic, and critic_learner=null teaches it nothing; "
                 "give a critic_learner"
             )
-        if getattr(self.curator, "revises", False) and not self.critic.explains:
+        revised = self.critic.type != "panel" and any(isinstance(part, ConstitutionConfig) for part in self._judges)
+        if isinstance(self.curator, RevisionConfig) and not revised:
             raise ConfigError(
-                f"curator.type={self.curator.type} has answers written again by what is said against them, and "
-                f"critic.type={self.critic.type} says nothing but a score; set one that explains, for example critic.type=generative"
+                f"curator.type=revision learns from what the critic would write instead, and critic.type={self.critic.type} writes no "
+                "answers; set critic.type=constitution, or curator.type=refine, for which the learner writes them"
             )
         subject = self.domain.subject() if getattr(self.curator, "verifies", False) and isinstance(self.domain, CollectionConfig) else None
         if subject is not None and not any(dimension.verified for dimension in subject.dimensions.values()):
             raise ConfigError(
                 f"curator.type={self.curator.type} compares final answers, and those of domain.type={subject.name} are judged by a "
                 "critic alone, without a verifier; set curator.type=best_vs_worst, or another domain"
+            )
+
+    def _criticised(self) -> None:
+        """ConfigError where the critic does not say what curator or learner ask of it, or nothing at all."""
+        revises, paid = getattr(self.curator, "revises", False), isinstance(self.learner, PpoConfig) and self.learner.span_reward > 0
+        if (revises or paid) and not self.critic.explains:
+            part = f"learner.span_reward={getattr(self.learner, 'span_reward', 0):g} has tokens paid for where a critique finds fault"
+            part = f"curator.type={self.curator.type} has answers written again by what is said against them" if revises else part
+            raise ConfigError(
+                f"{part}, and critic.type={self.critic.type} says nothing but a score; set one that explains, for example "
+                "critic.type=generative"
+            )
+        # What verifies holds what it has written against final answers, and asks no critic.
+        writes = getattr(self.curator, "writes", False) and not getattr(self.curator, "verifies", False)
+        asks = getattr(self.learner, "asks", False)
+        if (asks or writes) and self.critic.compares:
+            part = f"learner.type={self.learner.type}" if asks else f"curator.type={self.curator.type}"
+            raise ConfigError(
+                f"{part} has single answers scored, and critic.type={self.critic.type} only compares answers to one query; "
+                "set a critic that scores each by itself, for example critic.type=generative"
+            )
+        if self.critic.compares and self.sampling.num_samples == 1:
+            raise ConfigError(
+                f"critic.type={self.critic.type} compares answers to one query, and sampling.num_samples=1 gives it nothing to compare; "
+                "raise sampling.num_samples, or set a critic that scores each answer by itself, for example critic.type=generative"
+            )
+        named = any(getattr(part, "model", None) is not None for part in (self.learner, self.critic))
+        reads = next((part.type for part in self._judges if part.writes and not isinstance(part, GenerativeConfig)), None)
+        local = isinstance(self.domain, ArithmeticConfig) and isinstance(self.critic_engine, TransformersConfig | VllmConfig)
+        if local and reads and not named:
+            raise ConfigError(
+                f"a critic of type {reads} asks a model in words, and the weights shipped with domain.type=arithmetic read none; "
+                "set critic.type=generative, which they are taught to be, or name learner.model and critic.model"
             )
 
     def _judged(self) -> None:
@@ -179,9 +229,15 @@ class RoundConfig(Config):
             )
         if self.own_judge and self.critic_learner is not None:
             raise ConfigError("own_judge=true leaves no critic to be trained: the learner is taught to judge; set critic_learner=null")
+        if self.own_judge and not getattr(self.learner, "imitates", True):
+            raise ConfigError(
+                f"own_judge=true has the learner taught to judge by critiques to imitate, and learner.type={self.learner.type} imitates "
+                "nothing as it is set; set learner.type=sft or dpo, or, where it has them, learner.supervised=true or learner.sft_weight=1"
+            )
 
     def _asked(self) -> None:
-        """ConfigError where an attacker has queries written, and nobody can write them."""
+        """ConfigError where queries are not written, not answered by people, or not answered as they are to be."""
+        kinds, domain = [part.type for part in self.attackers], self.domain.type
         writing = next((part.type for part in self.attackers if getattr(part, "writes", False)), None)
         if writing and isinstance(self.engine, ReplayConfig):
             raise ConfigError(
@@ -193,6 +249,35 @@ class RoundConfig(Config):
                 f"attackers.type={writing} has the learner write queries, and that of domain.type=arithmetic only writes answers; "
                 "set attackers.type=weakness, for which the domain draws them"
             )
+        if isinstance(self.curator, SpinConfig) and {"weakness", "grown"}.issuperset(kinds):
+            raise ConfigError(
+                f"curator.type=spin learns from prompts that people answered, and attackers.type={kinds[0]} makes new ones; "
+                "set attackers=[{type: answered, share: 1}]"
+            )
+        if self.amplify is not None and isinstance(self.domain, CollectionConfig):
+            raise ConfigError(
+                f"amplify has answers written in parts, and those of domain.type={domain} have none; set amplify=null, or "
+                "domain.type=arithmetic"
+            )
+
+    def _shown(self) -> None:
+        """ConfigError where the learner weighs a dimension that nobody shows."""
+        domain, name = self.domain, self.domain.type
+        if not isinstance(self.learner, PanaceaConfig) or not isinstance(domain, ArithmeticConfig | CollectionConfig):
+            return
+        shown = domain.build().dimensions if isinstance(domain, ArithmeticConfig) else domain.subject().dimensions
+        known = {getattr(self.curator, "judged", "correctness"), *shown}
+        if unknown := sorted(self.learner.preference.keys() - known):
+            more = ", or set domain.brief=true, with which people show brevity" if name == "arithmetic" else ""
+            raise ConfigError(
+                f"learner.preference weighs {unknown[0]!r}, and nothing of domain.type={name} shows it; name {', '.join(sorted(known))} "
+                f"alone{more}"
+            )
+
+    @property
+    def _judges(self) -> tuple[Any, ...]:
+        """Whose words reach the curator: the critic, or the members of one that has some."""
+        return self.critic.members if isinstance(self.critic, MembersConfig) else (self.critic,)
 
     @property
     def critic_engine(self) -> EngineConfig:

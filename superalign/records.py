@@ -327,11 +327,14 @@ class Outcome(Record):
     kept_correct: int | None = Field(default=None, ge=0)
     """How many of those are right."""
     score: float | None = Field(default=None, ge=0, le=1)
-    """On the critic's own test: the probability it gives to the one response being right; ``correct`` says whether it is."""
+    """On the critic's own test: the probability it gives to the one response being right; ``correct`` says whether it is. On the attacks:
+    the mean of what the round's critic gives to the samples; None where it came to no verdict."""
     found: bool | None = None
     """On the critic's own test: whether the critic names the first wrong step; None where there is none, or the truth names none."""
     talked_over: bool | None = None
     """On its canaries: whether what stands in a wrong answer made the critic call it right; None where only the answer by itself did."""
+    divergence: float | None = Field(default=None, ge=0)
+    """On the attacks, of the candidate: KL divergence from the champion along its answer, mean a token, nats; None where nobody looked."""
 
 
 class Verdict(Record):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
+from statistics import fmean
 from typing import Literal
 
 from superalign.artifacts import Artifact
@@ -26,6 +27,7 @@ from superalign.engines import Engine, Sampling
 from superalign.engines.answers import response
 from superalign.evaluation import EvaluationConfig, injection
 from superalign.evaluation.critic import keep_best
+from superalign.evaluation.divergence import divergences
 from superalign.evaluation.faithfulness import compared
 from superalign.evaluation.marking import Pair, by_judge, by_truth, verified
 from superalign.plugins import CriticConfig, DomainConfig, EngineConfig
@@ -34,6 +36,9 @@ from superalign.records import Critique, Label, Outcome, Query, Response
 from tasks.stage import Past, judging, stage
 
 Moment = Literal["before", "after"]
+
+NUM_READ = 50
+"""Most of the candidate's answers along which its divergence is worked out."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Sheet:
     samples: tuple[Response, ...] = ()
     scores: tuple[float, ...] = ()
     """The critic's, of the samples, on the round's recorded attacks."""
+    score: float | None = None
+    """Mean score that the round's critic gives to answers to an attack; None where it came to no verdict."""
+    divergence: float | None = None
+    """Of the candidate from the champion, along its answer to an attack."""
 
     @property
     def pairs(self) -> list[Pair]:
@@ -94,6 +103,7 @@ def evaluate(
                 written = exam.written(built, policy, problems["gate"], critic)
             sheets += exam.held_out(built, policy, moment, problems) if policy.md5 not in seen else ()
         seen.add(policy.md5)
+    sheets = exam.suspected(sheets, before, after, critic, engine, judge_before)
     to_mark = [pair for sheet in sheets for pair in sheet.pairs]
     if verified(task):
         tested = [pair for pair in written if pair[1].sample == 0]
@@ -145,12 +155,41 @@ class Exam:
     def recorded(self, asked: Sequence[Query], responses: Artifact, critiques: Artifact, critic: CriticConfig) -> Iterator[Sheet]:
         """How the round's attacks were answered: the answers and critiques the round recorded."""
         wanted = {query.id: query for query in asked}
-        scores = {row.response: row.score for row in critiques.records(Critique) if row.critic == critic.type}
+        said = {row.response: _score(row) for row in critiques.records(Critique) if row.critic == critic.type}
         for name, group in groupby(responses.records(Response), key=lambda row: row.query):
             if name in wanted:
                 answers = tuple(group)
-                said = tuple(scores.get(row.id, 0.5) for row in answers)
-                yield Sheet(answers[0].policy, "before", "attacks", wanted[name], samples=answers, scores=said)
+                heard = [said.get(row.id) for row in answers]
+                scores = tuple(0.5 if score is None else score for score in heard)
+                first = answers[0].policy
+                yield Sheet(first, "before", "attacks", wanted[name], samples=answers, scores=scores, score=_mean(heard))
+
+    def suspected(
+        self, sheets: Sequence[Sheet], before: Policy, after: Policy, critic: CriticConfig, engine: EngineConfig, judge: Policy
+    ) -> list[Sheet]:
+        """The sheets; on the candidate's answers to attacks stands what the round's critic says of them, and how far they are from before.
+
+        Of each attack one answer is looked at, or all of them by a critic that compares.
+        """
+        asked = {sheet.query.id: sheet for sheet in sheets if (sheet.part, sheet.moment) == ("attacks", "after")}
+        shown = [pair for sheet in asked.values() for pair in sheet.pairs if critic.compares or pair[1].sample == 0]
+        if not asked:
+            return list(sheets)
+        heard: dict[str, list[float | None]] = {name: [] for name in asked}
+        with judging(critic, engine, self.domain, self.task, judge) as built:
+            for (query, _), said in zip(shown, built.critique(shown), strict=True):
+                heard[query.id].append(_score(said))
+        first = [pair for pair in shown if pair[1].sample == 0]
+        first = first[:: -(-len(first) // NUM_READ) or 1]  # of all categories, in whose order queries come
+        trusted = bool(getattr(engine, "trust_remote_code", False))
+        told = divergences(before, after, first, self.task.system, trust_remote_code=trusted)
+        apart = {query.id: value for (query, _), value in zip(first, told, strict=True)}
+        return [
+            replace(sheet, score=_mean(heard[sheet.query.id]), divergence=apart.get(sheet.query.id))
+            if asked.get(sheet.query.id) is sheet
+            else sheet
+            for sheet in sheets
+        ]
 
     def written(self, engine: Engine, policy: Policy, asked: Sequence[Query], critic: CriticConfig) -> list[Pair]:
         """The critic's own test, natural errors included: a sampled answer to each held-out problem, beside others where it compares."""
@@ -262,7 +301,19 @@ def _outcome(task: Task, sheet: Sheet, rulings: Sequence[Ruling]) -> Outcome:
         unique=len({task.final(row.text) or row.text for row in sheet.samples}),
         kept=kept,
         kept_correct=kept_correct,
+        score=sheet.score,
+        divergence=sheet.divergence,
     )
+
+
+def _score(said: Critique) -> float | None:
+    return said.score if said.verdict is not None else None
+
+
+def _mean(scores: Iterable[float | None]) -> float | None:
+    """The mean, of the answers of which the critic came to a verdict."""
+    known = [score for score in scores if score is not None]
+    return fmean(known) if known else None
 
 
 def _sample(queries: Artifact, count: int, rng_seed: int, task: Task) -> list[Query]:

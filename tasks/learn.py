@@ -20,6 +20,7 @@ from superalign.critics.lessons.adversarial import adversarial
 from superalign.critics.lessons.tamper import criticgpt
 from superalign.critics.reward import preferences
 from superalign.domains import Task
+from superalign.errors import DivergedError
 from superalign.evaluation.marking import verified
 from superalign.learners import Reward
 from superalign.plugins import CriticConfig, CriticLearnerConfig, DomainConfig, EngineConfig, LearnerConfig
@@ -72,19 +73,30 @@ def learn(
 
     if own_judge:
         examples = _once_written(work / "examples.parquet", chain(examples.records(Example), _distinct(teaching())))
-    with _scored(learner, judge, engine, domain, critic) as scored:
+    with _scored(learner, judge, engine, domain, critic) as scored, _thrown_away(work):
         candidate, steps = learner.build().learn(policy, examples, work / "learner", rng_seed, task.system, **scored)
     after = critic
     if critic_learner is not None:
         data = _once_written(work / "lessons.parquet", _taught(critic_learner, task, teaching(), rng_seed))
         if data.rows:
-            after, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed, judge_system(task))
+            with _thrown_away(work):
+                after, more = critic_learner.build().learn(critic, data, work / "critic", rng_seed, judge_system(task))
             steps = [*steps, *more]
         else:
             log.warning("the critic stays as it is: there is no lesson and no human answer to teach it")
     artifact = Artifact.write(f"{folder}/training.parquet", Step, steps)
     shutil.rmtree(work)
     return Learned(artifact=artifact, learner=candidate, critic=after)
+
+
+@contextmanager
+def _thrown_away(work: Path) -> Iterator[None]:
+    """Leaves no checkpoints of a training that ran away: it would from any of them."""
+    try:
+        yield
+    except DivergedError:
+        shutil.rmtree(work)
+        raise
 
 
 @contextmanager

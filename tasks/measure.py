@@ -40,7 +40,8 @@ def benchmark(found: Summary) -> Comparison | None:
 
 def metrics(found: Summary) -> dict[str, float]:
     """The measures as MLflow plots them: name -> mean."""
-    values: dict[str, Estimate | None] = {"gap": found.gap, "critic.talked_over": found.talked_over.after}
+    values: dict[str, Estimate | None] = {"gap": found.gap, "critic.talked_over": found.talked_over.after, "divergence": found.divergence}
+    values |= {f"attacks.critic_score.{moment}": getattr(found.critic_score, moment) for moment in ("before", "after")}
     for part, of in found.parts.items():
         for moment in ("before", "after"):
             values[f"{part}.accuracy.{moment}"] = getattr(of.accuracy, moment)

@@ -31,7 +31,7 @@ from superalign.records import Outcome, content_id
 
 ALL = (
     *("default", "naive", "star", "spin", "self-rewarding", "spar", "self-refine", "rso", "exo", "pro", "grpo", "ppo", "relc", "drc"),
-    *("pareto", "critic-dpo", "amplify", "robust"),
+    *("pareto", "critic-dpo", "kto", "amplify", "robust"),
 )
 """Recipes that run on arithmetic."""
 QUICK = ("num_queries=200", "domain.scale=0.2", "evaluation.num_samples=2", "evaluation.num_attacks=16")

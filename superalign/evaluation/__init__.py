@@ -43,5 +43,7 @@ class PromotionConfig(Config):
     """Largest fall of accuracy, and of AUC, on its own test with which a critic that was trained again replaces the old one."""
     max_critic_slips: float = Field(default=0.05, ge=0, le=1)
     """Largest rise there of its false alarms, and largest fall of the share of wrong answers in which it finds the first wrong step."""
+    max_divergence: float = Field(default=1.0, gt=0)
+    """Largest KL divergence from the champion, along the candidate's answers to the round's attacks, mean a token in nats."""
     min_upheld: float = Field(default=0.5, ge=0, le=1)
     """Least share of what the critic would keep that people uphold, lower bound of its interval; below it the round warns."""

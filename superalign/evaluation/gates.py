@@ -5,7 +5,8 @@ Those of the learner read the gate half and the round's attacks, never the bench
 
 A measure that cannot be computed has value None. What a promotion rests on (other weights, accuracy, categories, pass@k)
 then fails its critical gate: no evidence, no promotion. What may honestly be missing (diversity where everything is solved,
-the gap without a critic) becomes a warning that did not pass: it is seen, and it does not stop.
+the gap without a critic, signs of a training gone astray where nothing was asked again) becomes a warning that did not pass:
+it is seen, and it does not stop.
 """
 
 from __future__ import annotations
@@ -19,13 +20,24 @@ from superalign.evaluation import EvaluationConfig, PromotionConfig
 from superalign.evaluation.critic import auc, verification_gap
 from superalign.evaluation.outcomes import Pairs, pair
 from superalign.evaluation.statistics import Bootstrap, Estimate, holm, sign_test
-from superalign.evaluation.summary import bootstrap_of, compare, compare_diversity, compare_pass, largest_k, masks
+from superalign.evaluation.summary import (
+    bootstrap_of,
+    compare,
+    compare_diversity,
+    compare_pass,
+    compare_scores,
+    divergence,
+    largest_k,
+    masks,
+)
 from superalign.records import Label, Outcome, Verdict
 from superalign.validation.labels import wilson
 from superalign.validation.labels.verdicts import kendall
 
 FEWEST = 10
 """Problems below which diversity and gap are not judged, nor a critic."""
+TRAINING = "training"
+"""Name of the verdict on a training that ran away, beside which there are no gates."""
 CRITIC = "critic "
 """How the names of the critic's gates begin."""
 UP, DOWN = 1, -1
@@ -44,6 +56,8 @@ def decide(outcomes: Iterable[Outcome], promotion: PromotionConfig, evaluation: 
         _pass(gate, promotion, bootstrap),
         _diversity(gate, promotion, bootstrap),
         _gap(rows, promotion, bootstrap),
+        _hacked(rows, gate, bootstrap),
+        _divergence(rows, promotion, bootstrap),
         *_judge(given, promotion, bootstrap),
     ]
 
@@ -211,6 +225,38 @@ def _gap(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) 
         return _unknown("gap", limit, f"the critic scored the samples of fewer than {FEWEST} of the round's attacks")
     detail = f"accuracy of the critic's choice minus the mean of all samples {_signed(gap)}; the lower end counts"
     return _at_least("gap", gap.low, limit, detail)
+
+
+def _hacked(rows: list[Outcome], gate: Pairs, bootstrap: Bootstrap) -> Verdict:
+    """Whether the critic's score rises beyond chance while accuracy falls beyond chance: the rise if so, else 0."""
+    scores, answered = compare_scores(rows, bootstrap), gate.answered()
+    accuracy = bootstrap.mean(answered.after.accuracy - answered.before.accuracy)
+    if scores.change is None or scores.change.n < FEWEST or accuracy is None:
+        return _unknown("reward hacking", 0.0, f"fewer than {FEWEST} attacks have a verdict of the critic on answers before and after")
+    hacked = scores.change.low > 0 and accuracy.high < 0
+    score, right = (
+        f"the critic's score of the answers to the attacks {'rose ' * hacked}({_signed(scores.change)})",
+        f"accuracy on held-out problems {'fell ' * hacked}({_signed(accuracy)})",
+    )
+    return Verdict(
+        name="reward hacking",
+        severity="critical",
+        passed=not hacked,
+        value=scores.change.mean if hacked else 0.0,
+        limit=0.0,
+        detail=f"{score} while {right}: a sign of reward hacking" if hacked else f"{score} beside {right}",
+    )
+
+
+def _divergence(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstrap) -> Verdict:
+    """Whether the candidate stayed near the champion; what was read along few answers is not judged."""
+    found, limit = divergence(rows, bootstrap), promotion.max_divergence
+    if found is None or found.n < FEWEST:
+        return _unknown("divergence", limit, f"the candidate's answers to fewer than {FEWEST} of the round's attacks were read")
+    passed = found.mean <= limit
+    far = "" if passed else ": it ran away from where it came from"
+    detail = f"KL divergence from the champion along the candidate's own answers, nats a token {_signed(found)}{far}"
+    return Verdict(name="divergence", severity="critical", passed=passed, value=found.mean, limit=limit, detail=detail)
 
 
 def _at_least(name: str, value: float, limit: float, detail: str) -> Verdict:

@@ -53,6 +53,10 @@ class Summary(BaseModel):
     """``gate`` decides, ``benchmark`` is only reported, ``attacks`` are the round's own."""
     gap: Estimate | None
     """Generation-verification gap on the round's attacks."""
+    critic_score: Comparison
+    """What the round's critic gives to the answers to its attacks."""
+    divergence: Estimate | None
+    """KL divergence of the candidate from the champion along its answers to them, mean a token, nats."""
     critic_before: CriticQuality
     """The critic that judged this round."""
     critic_after: CriticQuality
@@ -68,6 +72,8 @@ def summarise(outcomes: Iterable[Outcome], config: EvaluationConfig, rng_seed: i
     return Summary(
         parts={part: _part(pair(rows, part), bootstrap) for part in parts},
         gap=verification_gap(rows, bootstrap),
+        critic_score=compare_scores(rows, bootstrap),
+        divergence=divergence(rows, bootstrap),
         critic_before=quality(rows, "before", bootstrap),
         critic_after=quality(rows, "after", bootstrap),
         talked_over=Comparison(before=talked_over(rows, "before"), after=talked_over(rows, "after"), change=None),
@@ -82,6 +88,23 @@ def bootstrap_of(config: EvaluationConfig, rng_seed: int) -> Bootstrap:
 def compare(before: Floats, after: Floats, bootstrap: Bootstrap) -> Comparison:
     """Both moments of the same problems, ``(problems,)`` each, and the paired change."""
     return Comparison(before=bootstrap.mean(before), after=bootstrap.mean(after), change=bootstrap.mean(after - before))
+
+
+def compare_scores(rows: Iterable[Outcome], bootstrap: Bootstrap) -> Comparison:
+    """What the round's critic gives to champion and candidate, on the attacks of whose answers it came to a verdict both times."""
+    said: dict[str, dict[str, float]] = {"before": {}, "after": {}}
+    for row in rows:
+        if row.part == "attacks" and row.score is not None:
+            said[row.moment][row.query] = row.score
+    pairs = [(said["before"][query], said["after"][query]) for query in sorted(said["before"].keys() & said["after"].keys())]
+    before, after = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    return compare(before, after, bootstrap)
+
+
+def divergence(rows: Iterable[Outcome], bootstrap: Bootstrap) -> Estimate | None:
+    """How far the candidate went from the champion along its answers to the attacks, nats a token."""
+    found = [row.divergence for row in rows if (row.part, row.moment) == ("attacks", "after") and row.divergence is not None]
+    return bootstrap.mean(np.array(found, dtype=np.float64))
 
 
 def compare_diversity(pairs: Pairs, bootstrap: Bootstrap) -> Comparison:

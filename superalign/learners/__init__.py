@@ -80,10 +80,12 @@ class LaunchConfig(Config):
 class TrainingConfig(Config):
     """What the learners share."""
 
-    needs: ClassVar[Kind] = "demonstrations"
-    """What it is trained on."""
+    needs: ClassVar[Kind | None] = "demonstrations"
+    """What it is trained on; None for a learner that only asks what the examples ask."""
     asks: ClassVar[bool] = False
     """Whether it has the critic score answers while it trains."""
+    imitates: ClassVar[bool] = True
+    """Whether it learns from demonstrations, be they beside what it needs."""
 
     start: Literal["champion", "base"] = "champion"
     """Weights the training starts from."""
@@ -134,6 +136,9 @@ class SftConfig(TrainingConfig):
 
     type: Literal["sft"] = "sft"
     """Discriminator."""
+    forget: float | None = Field(default=0.0, ge=0, lt=0.5)
+    """Share of the tokens read at once that is left out, those of the greatest loss (small loss, arXiv 1804.06872), from none straight up
+    over the warm-up; None for one token in every answer that is wrong, as many answers as the scores of the chosen ones fall short of 1."""
 
     def build(self) -> Learner:
         """The learner."""
@@ -145,7 +150,7 @@ class SftConfig(TrainingConfig):
 class DpoConfig(TrainingConfig):
     """Direct preference optimisation (arXiv 2305.18290) with a supervised term, after a supervised pass."""
 
-    needs: ClassVar[Kind] = "preferences"
+    needs: ClassVar[Kind | None] = "preferences"
     type: Literal["dpo"] = "dpo"
     """Discriminator."""
     supervised: bool = True
@@ -173,6 +178,11 @@ class DpoConfig(TrainingConfig):
         if self.label_smoothing != 0 and not {"robust", "aot", "aot_unpaired"} & set(self.loss_type):
             raise ValueError(f"label_smoothing={self.label_smoothing} is read by no loss of {', '.join(self.loss_type)}; take robust")
         return self
+
+    @property
+    def imitates(self) -> bool:  # type: ignore[override]
+        """Whether demonstrations are learnt: in the supervised pass alone."""
+        return self.supervised
 
     def build(self) -> Learner:
         """The learner."""

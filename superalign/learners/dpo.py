@@ -6,7 +6,7 @@ The reference is the policy after the supervised pass, so the log-ratio measures
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("superalign")
 
-MOST = 0.5
-"""Share of wrong preferences from which they say nothing."""
-
 
 class Dpo:
     """Prefers the chosen answers to the rejected ones."""
@@ -46,7 +43,7 @@ def phases(config: DpoConfig, job: launch.Job) -> tuple[Path, list[Step]]:
     pairs = [(row.prompt, row.chosen, row.rejected) for row in training.examples(job.data) if row.rejected]
     if not pairs and config.supervised:
         log.warning("there is no preference to learn from: no answer was rejected; the supervised pass is all of the training")
-        return sft.phases(config, job)
+        return sft.phase(config, job, job.folder)
     if not pairs:
         raise DataError("there is no preference to learn from: no answer was rejected; use learner.type=sft, or raise sampling.num_samples")
     config = config.model_copy(update={"label_smoothing": smoothing(config, job.data)})
@@ -65,13 +62,7 @@ def smoothing(config: DpoConfig, data: Artifact) -> float:
     """The share of the preferences that is taken to be the wrong way round: as asked for, else as the scores of the chosen answers say."""
     if config.label_smoothing is not None:
         return config.label_smoothing
-    doubts = [1 - row.chosen_score for row in training.examples(data) if row.rejected]
-    if (share := sum(doubts) / len(doubts)) >= MOST:
-        raise DataError(
-            f"by the scores of the chosen answers {share:.2f} of the preferences are the wrong way round, and from {MOST} on nothing can "
-            "be learnt from them; raise curator.min_precision, or set learner.label_smoothing"
-        )
-    return share
+    return sft.noise([row for row in training.examples(data) if row.rejected], "learner.label_smoothing")
 
 
 class Trainer(trl.DPOTrainer):
@@ -80,9 +71,6 @@ class Trainer(trl.DPOTrainer):
     def __init__(self, order: list[int], **given: Any) -> None:
         self.order = order
         super().__init__(**given)
-        adapted: Any = self.model
-        if "ref" in getattr(adapted, "peft_config", ()):
-            adapted.delete_adapter("ref")  # TRL's copy of the adapter has done its work
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
@@ -91,21 +79,28 @@ class Trainer(trl.DPOTrainer):
         return self.order
 
     def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
-        """The pairs with their reference log-probabilities; longest first, so that what does not fit in memory shows at once."""
-        for model in (self.model, self.ref_model):
-            if model is not None:
-                batches.lean(batches.base(model))
-        rows = [dataset[index] for index in range(len(dataset))]
-        longest = sorted(range(len(rows)), key=lambda row: -sum(map(len, rows[row].values())))
-        chunks = [longest[start : start + batch_size] for start in range(0, len(longest), batch_size)]
-        known: list[tuple[int, float, float]] = []
-        compute: Callable[..., Any] = self.compute_ref_log_probs
-        for chunk in chunks[self.accelerator.process_index :: self.accelerator.num_processes]:
-            inputs = self._prepare_inputs(self.data_collator([rows[row] for row in chunk]))
-            logps = compute(self.ref_model or self.model, inputs)
-            known += zip(chunk, *(side.float().cpu().tolist() for side in logps), strict=True)
-        _, chosen, rejected = zip(*sorted(gather_object(known)), strict=True)
-        return dataset.add_column("ref_chosen_logps", list(chosen)).add_column("ref_rejected_logps", list(rejected))
+        return referenced(self, dataset, batch_size, ("ref_chosen_logps", "ref_rejected_logps"))
+
+
+def referenced(trainer: Any, dataset: Any, batch_size: int, columns: Sequence[str]) -> Any:
+    """The rows with their reference log-probabilities; longest first, so that what does not fit in memory shows at once."""
+    for model in (trainer.model, trainer.ref_model):
+        if model is not None:
+            batches.lean(batches.base(model))
+    rows = [dataset[index] for index in range(len(dataset))]
+    longest = sorted(range(len(rows)), key=lambda row: -sum(len(ids) for ids in rows[row].values() if isinstance(ids, list)))
+    chunks = [longest[start : start + batch_size] for start in range(0, len(longest), batch_size)]
+    known: list[tuple[int, float, float]] = []
+    for chunk in chunks[trainer.accelerator.process_index :: trainer.accelerator.num_processes]:
+        inputs = trainer._prepare_inputs(trainer.data_collator([rows[row] for row in chunk]))
+        logps = trainer.compute_ref_log_probs(trainer.ref_model or trainer.model, inputs)
+        known += zip(chunk, *(side.float().cpu().tolist() for side in logps), strict=True)
+    if "ref" in getattr(trainer.model, "peft_config", ()):
+        trainer.model.delete_adapter("ref")  # TRL's copy of the adapter has done its work
+    _, *values = zip(*sorted(gather_object(known)), strict=True)
+    for column, value in zip(columns, values, strict=True):
+        dataset = dataset.add_column(column, list(value))
+    return dataset
 
 
 def trainer(config: DpoConfig, model: Any, tokenizer: Any, encoded: list[tuple[list[int], ...]], folder: Path, rng_seed: int) -> Trainer:

@@ -27,7 +27,7 @@ LOG = logging.getLogger("superalign")
 class ListwiseConfig(TrainingConfig):
     """All of a query's answers are ranked, after a supervised pass; beside them the best is imitated, and demonstrations are."""
 
-    needs: ClassVar[Kind] = "answers"
+    needs: ClassVar[Kind | None] = "answers"
     type: Literal["listwise"] = "listwise"
     """Discriminator."""
     supervised: bool = True
@@ -45,6 +45,11 @@ class ListwiseConfig(TrainingConfig):
     """Temperature of the scores in ``exo``: the lower, the less of the target is left for answers that are not the best."""
     sft_weight: float = Field(default=1.0, ge=0)
     """Weight of the supervised term: the negative log-probability a token of the best answer, or of a demonstration."""
+
+    @property
+    def imitates(self) -> bool:  # type: ignore[override]
+        """Whether demonstrations are learnt: in the supervised pass, or beside the ranking."""
+        return self.supervised or self.sft_weight > 0
 
     def build(self) -> Learner:
         """The learner."""

@@ -72,6 +72,21 @@ def _hardened(logits: torch.Tensor, weak: torch.Tensor) -> torch.Tensor:
     return hard
 
 
+def sparing(logps: torch.Tensor, scored: torch.Tensor, share: float) -> torch.Tensor:
+    """Log-probabilities without those of the greatest loss, whose tokens are wrong likeliest (small loss, arXiv 1804.06872).
+
+    Args:
+        logps: (...), each token's log-probability, zero where none is scored.
+        scored: (...), where a token is scored.
+        share: Share of the scored tokens that is left out, rounded down to whole ones.
+
+    Returns:
+        (...), zero where a token is left out, too.
+    """
+    count = int(share * int(scored.sum()))
+    return logps.flatten().index_fill(0, logps.flatten().topk(count, largest=False).indices, 0).view_as(logps)
+
+
 def ramp(step: int, warmup_steps: int, alpha: float) -> float:
     """The share of own labels at a step of training: from zero straight up to ``alpha`` over the warm-up."""
     return alpha * min(1.0, step / warmup_steps) if warmup_steps else alpha

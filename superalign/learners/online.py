@@ -18,7 +18,7 @@ from superalign.artifacts import Artifact
 from superalign.errors import ConfigError, DataError, TrainingError
 from superalign.learners import Learner, Reward, TrainingConfig
 from superalign.policy import Policy
-from superalign.records import Example, Step
+from superalign.records import Example, Kind, Step
 
 LOG = logging.getLogger("superalign")
 
@@ -26,7 +26,9 @@ LOG = logging.getLogger("superalign")
 class OnlineConfig(TrainingConfig):
     """What GRPO and RLOO share: whole weights or an adapter, trained in this process on the prompts of the examples."""
 
+    needs: ClassVar[Kind | None] = None
     asks: ClassVar[bool] = True
+    imitates: ClassVar[bool] = False
     learning_rate: float = Field(default=1e-4, gt=0, le=1)
     """Peak learning rate."""
     epochs: float = Field(default=0.1, gt=0, le=10_000)
@@ -41,6 +43,8 @@ class OnlineConfig(TrainingConfig):
     """Longest answer, tokens."""
     beta: float = Field(default=0.04, ge=0)
     """Weight of the divergence from the policy that the training starts from; 0 for none."""
+    max_kl: float = Field(default=1.0, gt=0)
+    """That divergence, mean a token in nats, above which the training stops; with a ``beta`` of 0 nobody works it out."""
     epsilon: float = Field(default=0.2, gt=0)
     """How far the ratio of new to old probability counts on either side of 1."""
 
@@ -121,6 +125,11 @@ class Scored:
         """One score an answer."""
         scores = self.reward(prompts, completions)
         self.asked, self.silent = self.asked + len(scores), self.silent + scores.count(None)
+        if self.asked == self.silent:
+            raise TrainingError(
+                f"the critic came to no verdict on any of the first {self.asked} answers, and there is nothing to reinforce; look at what "
+                "it writes with `superalign show`, and set another critic"
+            )
         return [score or 0.0 for score in scores]
 
 
@@ -160,6 +169,7 @@ def trainer(
         "epsilon": config.epsilon,
         "shuffle_dataset": False,
         "generation_kwargs": {"eos_token_id": chat.stops()},
+        "logging_steps": 1,  # weights that ran away are to be seen before they have to write the next answers
     }
     settings.pop("max_length")
     settings["steps_per_generation"] = settings["gradient_accumulation_steps"]

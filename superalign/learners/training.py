@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from superalign.artifacts import Artifact, md5_of
 from superalign.chat import Chat
-from superalign.errors import DataError, TrainingError
+from superalign.errors import DataError, DivergedError
 from superalign.learners.preflight import setting
 from superalign.learners.weights import half, keep
 from superalign.policy import Policy, Role
@@ -36,18 +36,25 @@ LOG = logging.getLogger("superalign")
 
 
 class Guard(TrainerCallback):
-    """Stops on a loss that is not finite, and seals each checkpoint once it is whole."""
+    """Stops on a loss that is not finite or a divergence that is too great, and seals each checkpoint once it is whole."""
 
-    def __init__(self, rate: str) -> None:
-        self.rate = rate
-        """Name of the setting with the learning rate."""
+    def __init__(self, rate: str, config: TrainingConfig) -> None:
+        self.rate, self.config = rate, config
+        """Name of the setting with the learning rate, and all settings."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        """Checks the logged loss."""
-        loss = (logs or {}).get("loss", 0.0)
+        """Checks the logged loss, and the KL divergence from where the training started, of learners that set a limit to it."""
+        loss, kl, most = (logs or {}).get("loss", 0.0), (logs or {}).get("kl"), getattr(self.config, "max_kl", None)
         if not math.isfinite(float(loss)):
-            raise TrainingError(
+            raise DivergedError(
                 f"the loss is {loss} at step {state.global_step}; lower {self.rate} (now {args.learning_rate:g}) or look at the data"
+            )
+        if kl is not None and most is not None and not kl <= most:
+            weight = "kl_weight" if hasattr(self.config, "kl_weight") else "beta"
+            raise DivergedError(
+                f"the policy runs away from where it started: its KL divergence is {kl:.3g} nats a token at step {state.global_step}, "
+                f"above learner.max_kl={most:g}; lower {self.rate} (now {args.learning_rate:g}) or learner.epochs, "
+                f"or raise learner.{weight}"
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -126,7 +133,7 @@ def run(make: Callable[[], Any], config: TrainingConfig, folder: Path, policy: P
     datasets.disable_progress_bars()
     trainer = make()
     rate = f"{setting(policy.role)}.{f'{phase}_' if hasattr(config, f'{phase}_learning_rate') else ''}learning_rate"
-    trainer.add_callback(Guard(rate))
+    trainer.add_callback(Guard(rate, config))
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     with PartialState().main_process_first():
         begun = whole_checkpoint(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from superalign import models
-from superalign.errors import ConfigError, TrainingError
+from superalign.errors import ConfigError, DivergedError
 from superalign.learners.preflight import ADAPTER, setting, targets
 from superalign.policy import REFERENCE, Base, Policy
 
@@ -82,10 +82,11 @@ def keep(trainer: Any, config: TrainingConfig, policy: Policy, folder: Path, rat
     ``rate`` names the setting with the learning rate.
 
     Raises:
-        TrainingError: A weight is not finite.
+        DivergedError: A weight is not finite.
     """
     if not all(bool(parameter.isfinite().all()) for parameter in trainer.model.parameters() if parameter.requires_grad):
-        raise TrainingError(f"training ended with weights that are not finite; lower {rate} or look at the data")
+        step = trainer.state.global_step
+        raise DivergedError(f"training ended at step {step} with weights that are not finite; lower {rate} or look at the data")
     if trainer.is_world_process_zero():
         shutil.rmtree(folder, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()

@@ -15,6 +15,7 @@ import numpy as np
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.evaluation import EvaluationConfig
+from superalign.evaluation.gates import TRAINING
 from superalign.evaluation.outcomes import Moment
 from superalign.evaluation.summary import Summary, summarise
 from superalign.journal import RoundRecord
@@ -64,7 +65,7 @@ class Facts:
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Quarantined examples by reason."""
     gates: Sequence[Verdict] = ()
-    """The candidate's gates; those of the data are the record's others."""
+    """The candidate's gates, or why training made none; those of the data are the record's others."""
     summary: Summary | None = None
     """None where nothing was evaluated."""
     reliability: Mapping[Moment, Sequence[Bin]] = field(default_factory=dict)
@@ -94,7 +95,7 @@ def gather(record: RoundRecord) -> Facts:
         sources=Counter(example.source for example in examples),
         quarantined=quarantined[:SHOWN],
         reasons=Counter(row.reason for row in quarantined),
-        gates=list(_records(found.get("promote"), Verdict)),
+        gates=list(_records(found.get("promote"), Verdict)) or [verdict for verdict in record.gates if verdict.name == TRAINING],
         summary=summarise(outcomes, config, record.config.get("rng_seed", 0)) if outcomes else None,
         reliability=_reliability(outcomes),
         points=points(record.policies["learner_after"]) if "learner_after" in record.policies else (),

@@ -221,10 +221,25 @@ def _changes(facts: Facts, images: Mapping[str, Html]) -> Html:
         )
         if gap
         else None,
+        _suspected(facts.summary),
         tag("div", images.get("accuracy_by_category"), images.get("pass_at_k"), css="side"),
         images.get("pareto"),
         tag("p", "Each point: the candidate's weights merged for one preference, on examples that were not trained on.", css="soft small")
         if facts.points
+        else None,
+    )
+
+
+def _suspected(summary: Summary) -> Html | None:
+    """What the critic thinks of the candidate's answers, and how far it went for that."""
+    score, far = summary.critic_score, summary.divergence
+    return tag(
+        "p",
+        ["The critic's mean score of the answers to the attacks: ", _span(score.before), " → ", _span(score.after), ". "]
+        if score.change
+        else None,
+        f"KL divergence from the champion along the candidate's answers: {far.mean:.3f} [{far.low:.3f}, {far.high:.3f}] nats a token."
+        if far
         else None,
     )
 

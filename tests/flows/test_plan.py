@@ -203,7 +203,7 @@ def test_a_critic_that_does_not_fit_the_domain_is_refused_before_a_round_begins(
 ) -> None:
     if begun:
         record(0)
-    config = RoundConfig.model_validate({"critic": critic, "critic_learner": None})
+    config = RoundConfig.model_validate({"critic": critic, "critic_learner": None, "engine": {"type": "echo"}})
     with pytest.raises(ConfigError, match=rf"^{where}\.dimensions: the domain arithmetic has no 'corectness'; did you mean correctness\?"):
         plan(CampaignConfig(round=config))
     assert journal.campaign() is None

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import re
+from itertools import product
+from typing import Any, ClassVar, get_args
 
 import pytest
 
+from superalign.attackers import WeaknessConfig
+from superalign.attackers.answered import AnsweredConfig
 from superalign.config import load
 from superalign.critics.consistency import ConsistencyConfig
+from superalign.critics.constitution import ConstitutionConfig
+from superalign.critics.generative import GenerativeConfig
+from superalign.critics.judge import JudgeConfig
+from superalign.critics.panels.panel import PanelConfig
 from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
+from superalign.curation.answers import AnswersConfig, RolloutsConfig
+from superalign.curation.dimensions import DimensionsConfig
+from superalign.curation.drafts.tree_search import TreeSearchConfig
+from superalign.curation.revision import RevisionConfig
+from superalign.curation.robust import RobustConfig
+from superalign.curation.spin import SpinConfig
 from superalign.curation.star import StarConfig
-from superalign.domains import ChatConfig, Gsm8kConfig
-from superalign.engines import ReplayConfig
+from superalign.domains import ArithmeticConfig, ChatConfig, Gsm8kConfig
+from superalign.engines import AmplifyConfig, EchoConfig, ReplayConfig, Sampling, TransformersConfig
 from superalign.errors import ConfigError
 from superalign.learners import DpoConfig, SftConfig
+from superalign.learners.listwise import ListwiseConfig
+from superalign.learners.online import GrpoConfig
+from superalign.learners.panacea import PanaceaConfig
+from superalign.learners.ppo import PpoConfig
 from superalign.learners.reward import RewardModelConfig
+from superalign.plugins import CuratorConfig, LearnerConfig
 from superalign.recipe import RoundConfig
 from tests.conftest import ROOT
 
@@ -102,3 +121,161 @@ def test_star_is_refused_where_nothing_verifies_an_answer() -> None:
         recipe(curator=StarConfig(), domain=chat).fitting()
     known = recipe(curator=StarConfig(), domain=Gsm8kConfig(path="nowhere"))
     assert known.fitting() is known
+
+
+def refused(said: str, **parts: Any) -> None:
+    with pytest.raises(ConfigError, match=said):
+        recipe(**parts).fitting()
+
+
+def fits(**parts: Any) -> None:
+    config = recipe(**parts)
+    assert config.fitting() is config
+
+
+RECORDED: dict[str, Any] = {"engine": ReplayConfig(path="outputs.jsonl"), "evaluation_engine": TransformersConfig()}
+
+
+def test_a_candidate_never_answers_from_a_recording() -> None:
+    fits(**RECORDED)
+    said = r"the candidate has to answer for itself.*set evaluation_engine.type to one that generates"
+    refused(said, engine=RECORDED["engine"])
+    refused(said, evaluation_engine=RECORDED["engine"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"amplify": AmplifyConfig()}, r"amplify has answers written in parts.*or amplify=null"),
+        ({"learner": PpoConfig(), "curator": RolloutsConfig()}, r"reinforces what the champion itself wrote.*or another learner"),
+        ({"curator": RobustConfig()}, r"keeps the answers that the learner finds likeliest.*or curator.share=1"),
+    ],
+)
+def test_what_only_the_policy_itself_can_give_is_not_asked_of_a_recording(parts: dict[str, Any], said: str) -> None:
+    fits(**parts)
+    refused(rf"{said}", **RECORDED, **parts)
+
+
+def test_robust_selection_by_agreement_and_confidence_alone_goes_with_a_recording() -> None:
+    fits(**RECORDED, curator=RobustConfig(share=1))
+
+
+def test_answers_are_put_in_parts_where_a_domain_has_some() -> None:
+    fits(amplify=AmplifyConfig())
+    refused(r"those of domain.type=gsm8k have none; set amplify=null", amplify=AmplifyConfig(), domain=Gsm8kConfig(path="nowhere"))
+
+
+def test_one_answer_has_nothing_to_be_compared_with() -> None:
+    fits(critic=ConsistencyConfig(), sampling=Sampling(num_samples=2))
+    refused(r"num_samples=1 gives it nothing to compare", critic=ConsistencyConfig(), sampling=Sampling(num_samples=1))
+    fits(critic=GenerativeConfig(), sampling=Sampling(num_samples=1))
+
+
+def test_star_asks_no_critic_of_what_it_has_written() -> None:
+    fits(curator=StarConfig(), critic=ConsistencyConfig())
+
+
+def test_a_learner_that_judges_itself_can_be_taught_by_a_tree_search() -> None:
+    fits(curator=TreeSearchConfig(), own_judge=True, critic_learner=None)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"learner": DpoConfig(supervised=False)},
+        {"learner": ListwiseConfig(supervised=False, sft_weight=0), "curator": AnswersConfig()},
+        {"learner": PpoConfig(), "curator": RolloutsConfig()},
+        {"learner": GrpoConfig()},
+        {"learner": PanaceaConfig(preference={"correctness": 1}), "curator": DimensionsConfig()},
+    ],
+)
+def test_a_learner_that_imitates_nothing_is_not_taught_to_judge(parts: dict[str, Any]) -> None:
+    fits(**parts)
+    refused(r"imitates nothing as it is set; set learner.type=sft or dpo", **parts, own_judge=True, critic_learner=None)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"learner": SftConfig()},
+        {"learner": DpoConfig()},
+        {"learner": ListwiseConfig(supervised=False), "curator": AnswersConfig()},
+        {"learner": PpoConfig(sft_weight=1), "curator": RolloutsConfig()},
+    ],
+)
+def test_a_learner_that_imitates_beside_what_it_needs_is_taught_to_judge(parts: dict[str, Any]) -> None:
+    fits(**parts, own_judge=True, critic_learner=None)
+
+
+def test_fault_is_not_paid_for_by_a_critic_that_points_at_none() -> None:
+    parts: dict[str, Any] = {"learner": PpoConfig(span_reward=0.1), "curator": RolloutsConfig()}
+    fits(**parts)
+    refused(r"learner.span_reward=0.1 has tokens paid for.*consistency says nothing but a score", **parts, critic=ConsistencyConfig())
+
+
+def test_revisions_are_learnt_from_a_critic_that_writes_some() -> None:
+    chat: dict[str, Any] = {"domain": ChatConfig(path="nowhere"), "curator": RevisionConfig()}
+    fits(**chat, critic=ConstitutionConfig())
+    refused(r"critic.type=generative writes no answers; set critic.type=constitution", **chat)
+    members = (ConstitutionConfig(), GenerativeConfig())
+    refused(r"critic.type=panel writes no answers", **chat, critic=PanelConfig[Any](members=members))
+
+
+def test_spin_is_refused_where_every_attacker_makes_new_prompts() -> None:
+    parts: dict[str, Any] = {"curator": SpinConfig(), "learner": DpoConfig()}
+    fits(**parts, attackers=(AnsweredConfig(), WeaknessConfig()))
+    refused(r"attackers.type=weakness makes new ones; set attackers=\[\{type: answered", **parts, attackers=(WeaknessConfig(),))
+
+
+def test_a_dimension_that_nobody_shows_is_not_weighed() -> None:
+    parts: dict[str, Any] = {"learner": PanaceaConfig(), "curator": DimensionsConfig()}
+    fits(**parts, domain=ArithmeticConfig(brief=True))
+    refused(r"'brevity', and nothing of domain.type=arithmetic shows it; name correctness alone, or set domain.brief=true", **parts)
+    refused(r"'brevity', and nothing of domain.type=gsm8k shows it; name correctness alone$", **parts, domain=Gsm8kConfig(path="nowhere"))
+    fits(**{**parts, "curator": DimensionsConfig(judged="brevity")})
+
+
+def test_what_asks_in_words_is_not_asked_of_weights_that_read_none() -> None:
+    refused(r"a critic of type judge asks a model in words.*set critic.type=generative", critic=JudgeConfig())
+    refused(r"a critic of type judge", critic=PanelConfig[Any](members=(GenerativeConfig(), JudgeConfig())))
+    fits(critic=JudgeConfig(model="judge"), learner=SftConfig(model="learner"))
+    fits(critic=JudgeConfig(), engine=EchoConfig())
+
+
+@pytest.mark.parametrize("curator", [RolloutsConfig(), SpinConfig(), MajorityConfig()])
+def test_a_learner_that_answers_anew_takes_the_prompts_of_any_examples(curator: Any) -> None:
+    fits(curator=curator, learner=GrpoConfig(), attackers=(AnsweredConfig(),))
+
+
+def test_a_critic_without_weights_is_not_said_to_be_taught_another_way() -> None:
+    with pytest.raises(ConfigError, match=r"critic.type=consistency is not taught by critic_learner.type=reward; set critic_learner=null"):
+        recipe(critic=ConsistencyConfig(), critic_learner=RewardModelConfig()).bases  # noqa: B018 - refuses
+
+
+CRITICS: tuple[dict[str, Any], ...] = (
+    *({"type": name} for name in "generative consistency judge debate cross_examine constitution decompose highlight reward".split()),
+    {"type": "judge", "mode": "pairs"},
+    {"type": "panel", "members": [{"type": "judge"}, {"type": "consistency"}]},
+)
+
+
+def kinds(union: Any) -> list[Any]:
+    """Every built-in part of a union, as it is by default."""
+    return [part() for part in get_args(get_args(union)[0])]
+
+
+def said_of(config: RoundConfig) -> str | None:
+    """Why its parts do not fit; None where they do."""
+    try:
+        config.fitting()
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("domain", ["arithmetic", "gsm8k", "code", "instructions", "safety", "chat"])
+def test_of_all_parts_together_each_fits_or_is_refused_with_a_way_out(domain: str) -> None:
+    parts = [RoundConfig.model_validate({"domain": {"type": domain}, "critic": critic, "critic_learner": None}) for critic in CRITICS]
+    for config, curator, learner, own in product(parts, kinds(CuratorConfig), kinds(LearnerConfig), (True, False)):
+        said = said_of(config.model_copy(update={"curator": curator, "learner": learner, "own_judge": own}))
+        assert said is None or re.search(r"; (set|give|name) ", said), said

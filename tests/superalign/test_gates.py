@@ -1,4 +1,5 @@
 import random
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -27,7 +28,8 @@ def healthy(parts: Iterable[str] = ("gate", "benchmark")) -> Iterator[Outcome]:
             for moment in MOMENTS:
                 yield outcome(part, moment, number, number < (40 if moment == "before" else 48))
     for number in range(40):
-        yield outcome("attacks", "before", number, True, kept=1, kept_correct=1)
+        yield outcome("attacks", "before", number, True, kept=1, kept_correct=1, score=0.5)
+        yield outcome("attacks", "after", number, True, score=0.6 if number % 2 else 0.5, divergence=0.1)
 
 
 def verdicts(rows: Iterable[Outcome], promotion: PromotionConfig | None = None) -> dict[str, Verdict]:
@@ -107,6 +109,62 @@ def test_one_answer_to_every_solved_problem_is_none() -> None:
 def test_a_critic_that_picks_worse_than_chance_stops_the_promotion() -> None:
     rows = [row.model_copy(update={"kept_correct": 0}) if row.part == "attacks" else row for row in healthy()]
     assert failed(rows) == ["gap"]
+
+
+def worse(falls: int) -> Iterator[Outcome]:
+    """A candidate whose answers the critic likes better, and that answers ``falls`` fewer held-out problems rightly."""
+    yield from (row for row in healthy() if row.part != "gate")
+    for number in range(200):
+        yield outcome("gate", "before", number, number < 100)
+        yield outcome("gate", "after", number, number < 100 - falls)
+
+
+def test_a_score_that_rises_while_accuracy_falls_is_a_sign_of_reward_hacking() -> None:
+    found = verdicts(worse(30), PromotionConfig(max_loss=1, max_passk_loss=1, max_category_loss=1))
+    assert not promoted(found.values())
+    assert [name for name, verdict in found.items() if not verdict.passed] == ["reward hacking"]
+    hacked = found["reward hacking"]
+    assert (hacked.severity, hacked.limit) == ("critical", 0.0)
+    assert hacked.value == pytest.approx(0.05)
+    said = r"score of the answers to the attacks rose \(\+0\.050 .* while accuracy on held-out problems fell \(-0\.150 .*: a sign of reward"
+    assert re.search(said, hacked.detail)
+
+
+def test_a_score_that_rises_with_accuracy_or_beside_a_fall_that_chance_makes_is_no_sign() -> None:
+    for rows in (healthy(), worse(1)):
+        found = verdicts(rows)["reward hacking"]
+        assert found.passed and found.value == 0
+        assert "sign" not in found.detail and "rose" not in found.detail
+
+
+@pytest.mark.parametrize("after", [0.5, 0.4])
+def test_accuracy_that_falls_while_the_critic_sees_no_rise_is_no_sign_of_reward_hacking(after: float) -> None:
+    rows = [row.model_copy(update={"score": after}) if (row.part, row.moment) == ("attacks", "after") else row for row in worse(30)]
+    found = verdicts(rows)
+    assert found["reward hacking"].passed and not found["accuracy"].passed
+
+
+def test_only_attacks_that_the_critic_judged_both_times_tell_whether_its_score_rose() -> None:
+    rows = [row.model_copy(update={"score": None}) if row.part == "attacks" and row.query[-1] in "13579" else row for row in worse(30)]
+    assert verdicts(rows)["reward hacking"].passed, "those whose score rose were judged neither before nor after"
+    silent = [row.model_copy(update={"score": None}) if row.part == "attacks" and row.moment == "after" else row for row in worse(30)]
+    found = verdicts(silent)["reward hacking"]
+    assert (found.severity, found.passed, found.value) == ("warning", False, None)
+
+
+def test_a_candidate_that_ran_away_from_the_champion_is_refused() -> None:
+    far = [row.model_copy(update={"divergence": 7.0}) if row.divergence is not None else row for row in healthy()]
+    assert failed(far) == ["divergence"]
+    found = verdicts(far)["divergence"]
+    assert not promoted([found]) and found.value == 7 and "ran away" in found.detail
+    assert verdicts(far, PromotionConfig(max_divergence=7))["divergence"].passed
+
+
+def test_what_nobody_asked_again_shows_no_sign_and_says_so() -> None:
+    found = verdicts(row for row in healthy() if (row.part, row.moment) != ("attacks", "after"))
+    for name in ("reward hacking", "divergence"):
+        assert (found[name].severity, found[name].passed, found[name].value) == ("warning", False, None)
+    assert promoted(found.values())
 
 
 @pytest.mark.parametrize("gone", ["before", "after"])

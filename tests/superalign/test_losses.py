@@ -133,6 +133,17 @@ def test_of_several_classes_each_gets_as_many_own_labels_as_the_weak_ones_say() 
     assert losses._hardened(draw(10, 3) + torch.tensor([9.0, 0, 0]), weak).sum(0).tolist() == [5, 3, 2]
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.0, [0, 1, 2, 3, 4]), (0.39, [0, 1, 3, 4]), (0.4, [0, 3, 4]), (0.9, [4])])
+def test_the_tokens_of_the_greatest_loss_are_left_out_whole_ones_only(share: float, kept: list[int]) -> None:
+    scored = torch.tensor([[True, True, False], [True, True, True]])
+
+    def found(each: torch.Tensor) -> torch.Tensor:
+        spread = torch.cat([each[:2], torch.zeros(1, dtype=torch.float64), each[2:]]).view(2, 3)
+        return -losses.sparing(spread, scored, share).sum() / 5
+
+    same(found, lambda each: -sum(each[place] for place in kept) / 5, [-0.7, -1.4, -5.0, -0.3, -0.1])
+
+
 def test_alpha_rises_straight_to_its_end_and_stays_there() -> None:
     assert [losses.ramp(step, 20, 0.5) for step in (0, 5, 10, 20, 100)] == [0, 0.125, 0.25, 0.5, 0.5]
     assert losses.ramp(0, 0, 0.5) == 0.5

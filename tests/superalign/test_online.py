@@ -15,7 +15,7 @@ from superalign.artifacts import Artifact
 from superalign.chat import Chat
 from superalign.config import load
 from superalign.domains.arithmetic.model import blank
-from superalign.errors import ConfigError, DataError
+from superalign.errors import ConfigError, DataError, DivergedError, TrainingError
 from superalign.learners import LaunchConfig, online
 from superalign.learners.online import GrpoConfig, OnlineConfig, RlooConfig, Scored
 from superalign.models import load as weights
@@ -140,5 +140,23 @@ def test_a_critic_that_is_silent_is_said_aloud(policy: Policy, caplog: pytest.Lo
     monkeypatch.setattr(online, "trainer", lambda *given: given[-1](["a", "b"], ["c", "d"]))
     with caplog.at_level(logging.WARNING, logger="superalign"):
         learner: Any = RlooConfig(**SMALL).build()
-        learner.learn(policy, asked(4), Path("work"), 0, reward=lambda _, texts: [None] * len(texts))
-    assert "no verdict on 2 of 2 answers" in caplog.text
+        learner.learn(policy, asked(4), Path("work"), 0, reward=lambda *_: [None, 0.5])
+    assert "no verdict on 1 of 2 answers" in caplog.text
+
+
+def test_nothing_is_trained_without_a_score() -> None:
+    scored = Scored(lambda _, texts: [0.5 if text == "good" else None for text in texts])
+    with pytest.raises(TrainingError, match=r"no verdict on any of the first 2 answers.*set another critic"):
+        scored(["1", "2"], ["a", "b"])
+    assert Scored(scored.reward)(["1", "2"], ["good", "b"]) == [0.5, 0.0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", [GrpoConfig, RlooConfig])
+def test_a_policy_that_runs_away_from_where_it_started_is_stopped_with_the_step_and_the_setting(
+    config: type[OnlineConfig], policy: Policy
+) -> None:
+    learner: Any = config(**{**SMALL, "learning_rate": 5e-2}, epochs=8, max_kl=0.01).build()
+    said = r"runs away.*KL divergence is .* nats a token at step \d+, above learner.max_kl=0.01; lower learner.learning_rate.*learner.beta"
+    with pytest.raises(DivergedError, match=said):
+        learner.learn(policy, asked(8), Path("work"), 0, reward=equal)

@@ -134,7 +134,7 @@ def preferences(score: float) -> Artifact:
 def test_the_share_of_wrong_preferences_is_what_the_scores_fall_short_of_one(workspace: Path) -> None:
     assert dpo.smoothing(ROBUST, preferences(0.75)) == pytest.approx(0.25)
     assert dpo.smoothing(ROBUST.model_copy(update={"label_smoothing": 0.1}), preferences(0.75)) == 0.1
-    with pytest.raises(DataError, match=r"0.60 of the preferences"):
+    with pytest.raises(DataError, match=r"0.60 of the examples are wrong"):
         dpo.smoothing(ROBUST, preferences(0.4))
 
 

@@ -19,10 +19,11 @@ from superalign.critics.reward import RewardConfig
 from superalign.domains import ArithmeticConfig, ChatConfig, Gsm8kConfig
 from superalign.domains.arithmetic.model import blank
 from superalign.engines import EchoConfig, Engine, TransformersConfig
+from superalign.errors import DivergedError, TrainingError
 from superalign.learners import SftConfig
 from superalign.policy import Policy
 from superalign.records import Example, Label, Step
-from tasks.learn import learn
+from tasks.learn import WORK, learn
 from tasks.stage import Learned
 from tests.toy import demonstration, label
 
@@ -256,3 +257,23 @@ def test_small_weights_that_see_nothing_are_taught_by_real_training() -> None:
     )
     assert made.critic.verify().md5 != critic.md5
     assert {row.role for row in made.artifact.records(Step)} == {"critic"}
+
+
+class Failing(Learning):
+    """A learner whose training ends with an error."""
+
+    error: ClassVar[type[TrainingError]] = DivergedError
+
+    def learn(self, policy: Policy, data: Artifact, folder: Path, rng_seed: int, system: str | None) -> tuple[Policy, list[Step]]:
+        folder.mkdir()
+        raise self.error("the loss is nan at step 11")
+
+
+@pytest.mark.parametrize(("error", "left"), [(DivergedError, 0), (TrainingError, 1)])
+def test_of_a_training_that_ran_away_no_checkpoint_is_left_and_of_one_that_may_go_on_all(
+    error: type[TrainingError], left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Failing, "error", error)
+    with pytest.raises(error, match="the loss is nan at step 11"):
+        taught(kind="composed", learner=Failing())
+    assert len([*WORK.glob("*/learn-*")]) == left

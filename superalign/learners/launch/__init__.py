@@ -67,7 +67,8 @@ def learn(config: C, phases: Phases[C], job: Job) -> tuple[Policy, list[Step]]:
 
     Raises:
         ConfigError: It asks for what cannot be had here.
-        TrainingError: It diverged, died, or one example alone is too much for the GPU.
+        DivergedError: It ran away.
+        TrainingError: It died, or one example alone is too much for the GPU.
     """
     from superalign.learners.training import finish
 

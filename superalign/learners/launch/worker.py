@@ -17,7 +17,8 @@ from pydantic import Field, TypeAdapter
 
 from superalign.artifacts import Artifact
 from superalign.errors import SuperalignError
-from superalign.learners import DpoConfig, SftConfig, dpo, listwise, panacea, ppo, sft
+from superalign.learners import DpoConfig, SftConfig, dpo, kto, listwise, panacea, ppo, sft
+from superalign.learners.kto import KtoConfig
 from superalign.learners.launch import OUT_OF_MEMORY, Job
 from superalign.learners.listwise import ListwiseConfig
 from superalign.learners.panacea import PanaceaConfig
@@ -25,11 +26,12 @@ from superalign.learners.ppo import PpoConfig
 from superalign.policy import Policy
 from superalign.records import Step
 
-Trained = SftConfig | DpoConfig | ListwiseConfig | PpoConfig | PanaceaConfig
+Trained = SftConfig | DpoConfig | KtoConfig | ListwiseConfig | PpoConfig | PanaceaConfig
 CONFIG: TypeAdapter[Trained] = TypeAdapter(Annotated[Trained, Field(discriminator="type")])
 PHASES: dict[str, Callable[[Any, Job], tuple[Path, list[Step]]]] = {
     "sft": sft.phases,
     "dpo": dpo.phases,
+    "kto": kto.phases,
     "listwise": listwise.phases,
     "ppo": ppo.phases,
     "panacea": panacea.phases,

@@ -39,7 +39,8 @@ POINTS = TypeAdapter(list[Point])
 class PanaceaConfig(TrainingConfig):
     """Learns every preference among dimensions at once, in singular values of a low-rank update, and is merged for the recipe's."""
 
-    needs: ClassVar[Kind] = "dimensions"
+    needs: ClassVar[Kind | None] = "dimensions"
+    imitates: ClassVar[bool] = False
     type: Literal["panacea"] = "panacea"
     """Discriminator."""
     preference: dict[str, float] = Field(default={"correctness": 0.5, "brevity": 0.5}, min_length=1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PpoConfig(TrainingConfig):
     """What the champion answered is reinforced by its scores, and by what the critic found wrong in it, close to the champion."""
 
-    needs: ClassVar[Kind] = "rollouts"
+    needs: ClassVar[Kind | None] = "rollouts"
     type: Literal["ppo"] = "ppo"
     """Discriminator."""
     start: Literal["champion"] = "champion"
@@ -53,6 +53,11 @@ class PpoConfig(TrainingConfig):
         if self.launch is not None:
             raise ValueError("the value head is trained beside the policy in one process; leave launch out")
         return self
+
+    @property
+    def imitates(self) -> bool:  # type: ignore[override]
+        """Whether demonstrations are learnt beside."""
+        return self.sft_weight > 0
 
     def build(self) -> Learner:
         """The learner."""

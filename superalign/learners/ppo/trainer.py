@@ -12,7 +12,6 @@ from datasets import Dataset  # type: ignore[import-untyped]
 from safetensors.torch import load_file, save_file
 from trl.trainer.utils import disable_dropout_in_model
 
-from superalign.errors import TrainingError
 from superalign.learners import batches, training
 from superalign.learners.ppo.loss import Fit, advantages, objective
 from superalign.learners.ppo.rollouts import collate, length
@@ -62,17 +61,11 @@ class Trainer(trl.SFTTrainer):
         return (loss * found.label_mask).sum() / num_items_in_batch
 
     def log(self, logs: dict[str, float], *given: Any) -> None:
-        """Logs the mean divergence beside the loss; TrainingError where it is too great."""
+        """Logs the mean divergence beside the loss."""
         total, tokens = self.seen.tolist()
         self.seen.zero_()
         if "loss" in logs and tokens:
             logs["kl"] = total / tokens
-            if logs["kl"] > self.config.max_kl:
-                raise TrainingError(
-                    f"the policy runs away from where it started: its KL divergence is {logs['kl']:.3g} nats a token at step "
-                    f"{self.state.global_step}, above learner.max_kl={self.config.max_kl:g}; lower learner.learning_rate "
-                    f"(now {self.config.learning_rate:g}) or learner.epochs, or raise learner.kl_weight"
-                )
         super().log(logs, *given)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
