@@ -37,7 +37,8 @@ def run_collapse(config: CollapseStudyConfig, out: str) -> list[Generation]:
     folder = f"{FOLDER}/{config.name}"
     run = open_study(config.name, text, content_id(text))
     base = begin(domain=config.domain, folder=folder)
-    parts = part(domain=config.domain, num_held=config.num_held, num_probes=config.num_probes, folder=folder)
+    sizes = {"num_held": config.num_held, "num_fresh": config.num_fresh, "num_probes": config.num_probes}
+    parts = part(domain=config.domain, folder=folder, **sizes)
     points: list[Generation] = []
     for rng_seed in (*config.development, *config.test):
         for regime in config.regimes(rng_seed):
@@ -96,7 +97,7 @@ def _curated(
         critic_engine=config.engine,
         learner=learner,
         judge=base.critic,
-        demonstrations=base.demonstrations,
+        demonstrations=parts.fresh,
         added=(),
         labels=parts.labels,
         past=tuple(kept) if regime.accumulate else (),
@@ -137,12 +138,14 @@ def _seen(
     asked: dict[str, Any] = {"engine": config.engine, "domain": config.domain, "policy": learner, "folder": folder}
     watched = watch(parts=parts, num_samples=config.num_samples, **asked)
     marked = passes(domain=config.domain, queries=parts.probes, responses=watched.responses, folder=folder)
+    graded = grade(problems=config.problems, **asked)
     return Generation(
         cell=regime.name,
         rng_seed=regime.rng_seed,
         round=number,
         signals=watched.signals,
-        accuracy=grade(problems=config.problems, **asked).accuracy,
+        accuracy=graded.accuracy,
+        problems=graded.problems,
         pass_1=marked.one,
         pass_k=marked.any,
         num_examples=num_examples,

@@ -9,20 +9,29 @@ import pytest
 
 from flows.cli import main
 from superalign.studies.collapse import CollapseStudyConfig, Generation, Signals
-from superalign.studies.collapse.rule import SIGNALS
+from superalign.studies.collapse.rule import SIGNALS, WORSE
 from tasks.studies.collapse_page import RULE, write
 from tests.flows.conftest import Toy
 
 CONFIG = CollapseStudyConfig(generations=4, development=(0,), test=(10, 11), shares=(0.0, 0.5), temperatures=(), mitigations=False)
-SMALL = ["num_queries=24", "num_probes=6", "num_samples=3", "num_held=6", "learner.epochs=0.5", "problems.scale=0.02", "mitigations=false"]
+SMALL = [
+    "num_queries=24",
+    "num_fresh=60",
+    "num_probes=6",
+    "num_samples=3",
+    "num_held=10",
+    "learner.epochs=0.5",
+    "problems.scale=0.02",
+    "mitigations=false",
+]
 
 
 def seen(worse: float) -> Signals:
     """What the warning is made of, worse by that share than at first; what is not known otherwise."""
     plain = {"distinct_2": None, "self_bleu": None, "margin": None, "logprob": None}
-    known = dict.fromkeys(("unique_share", "agreement", "entropy", "length", "demonstrations"), 0.5)
-    found = Signals.model_validate({**plain, **known, "likelihood": -0.1})
-    return found.model_copy(update={name: getattr(found, name) - worse * abs(getattr(found, name)) for name in RULE})
+    known = dict.fromkeys(("unique_share", "agreement", "entropy", "length", "demonstrations", "errors"), 0.5)
+    found = Signals.model_validate({**plain, **known, "likelihood": -0.1, "calibrated": -0.1, "tail": -0.9})
+    return found.model_copy(update={name: getattr(found, name) + (WORSE[name] or 1) * worse * abs(getattr(found, name)) for name in RULE})
 
 
 def points() -> list[Generation]:
@@ -33,11 +42,11 @@ def points() -> list[Generation]:
             for place in range(5):
                 bad = regime.name == "fresh 0" and place >= 1
                 accuracy = 0.4 if bad and place >= 3 else 0.5
-                signals = seen(2 * max(RULE.values()) if bad else 0.0)
+                signals = seen(3 * max(RULE.values()) if bad else 0.0)
                 made.append(
                     Generation(
-                        cell=regime.name, rng_seed=rng_seed, round=place, signals=signals, accuracy=accuracy, pass_1=0.4, pass_k=0.6,
-                        num_examples=10,
+                        cell=regime.name, rng_seed=rng_seed, round=place, signals=signals, accuracy=accuracy, problems=9, pass_1=0.4,
+                        pass_k=0.6, num_examples=10,
                     )
                 )  # fmt: skip
     return made

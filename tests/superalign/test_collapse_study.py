@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 import pytest
 import torch
@@ -17,11 +18,12 @@ from superalign.domains import ArithmeticConfig
 from superalign.domains.arithmetic.truth import ArithmeticTruth
 from superalign.engines import Completion, TransformersConfig
 from superalign.models import load
+from superalign.policy import Policy
 from superalign.records import Example, Feedback
 from superalign.studies.collapse import CollapseStudyConfig, Generation, Signal, Signals
 from superalign.studies.collapse.curator import SelfTrainingConfig
-from superalign.studies.collapse.likelihood import likelihood
-from superalign.studies.collapse.rule import FALL, SIGNALS, WORSE, alarms, fell, limit, moved, peak, warned
+from superalign.studies.collapse.likelihood import Reading, read
+from superalign.studies.collapse.rule import FALL, SIGNALS, WORSE, alarms, choose, drifted, fell, limit, moved, peak, warned
 from superalign.studies.collapse.signals import TEXTS, signals
 from tasks.studies.collapse import part, watch
 from tests.ledgers import Toy
@@ -30,7 +32,7 @@ from tests.toy import demonstration, judged
 HUMAN = [demonstration(f"{number}+1=", str(number + 1)) for number in range(100, 140)]
 FIRST = Signals(
     distinct_2=0.5, self_bleu=0.5, unique_share=0.5, agreement=0.5, entropy=1.0, logprob=-0.1, length=10.0, margin=0.1, demonstrations=0.8,
-    likelihood=-0.2,
+    errors=0.05, likelihood=-0.2, calibrated=-0.2, tail=-0.9,
 )  # fmt: skip
 
 
@@ -61,14 +63,17 @@ def last(text: str) -> str | None:
     return text.split()[-1] if text.split() else None
 
 
+READ = Reading(likelihood=-0.2, tail=-0.9, calibrated=-0.2, errors=0.05, repeated=0.8)
+
+
 def seen(groups: Sequence[Sequence[Completion]]) -> Signals:
-    return signals(groups, [True], -0.2, last)
+    return signals(groups, READ, last)
 
 
-def run(accuracies: Sequence[float], matches: Sequence[float], cell: str = "a") -> list[Generation]:
+def run(accuracies: Sequence[float], matches: Sequence[float], signal: Signal = "demonstrations") -> list[Generation]:
     return [
         Generation(
-            cell=cell, rng_seed=0, round=place, signals=FIRST.model_copy(update={"demonstrations": match}), accuracy=accuracy,
+            cell="a", rng_seed=0, round=place, signals=FIRST.model_copy(update={signal: match}), accuracy=accuracy, problems=1,
             pass_1=0.5, pass_k=0.5, num_examples=1,
         )
         for place, (accuracy, match) in enumerate(zip(accuracies, matches, strict=True))
@@ -141,31 +146,69 @@ def test_a_learner_whose_samples_grow_alike_moves_for_the_worse() -> None:
         assert (moved(signal, now, first) or 0) > 0.05, signal
 
 
-def test_the_likelihood_of_what_people_wrote_is_that_of_one_text_after_another(toy: Toy) -> None:
-    policy, rows = toy("learner", 1), [(row.prompt, row.chosen) for row in ArithmeticConfig(scale=0.01).build().demonstrations()][:5]
+def told(policy: Policy, rows: Sequence[tuple[str, str]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The logits where each answer stands, and its tokens, one text after another."""
     tokenizer, model = load(policy)
-    total, count = 0.0, 0
+    found = []
     for prompt, answer in rows:
         asked = tokenizer(prompt)["input_ids"]
-        told = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        own = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         with torch.no_grad():
-            logs = model(torch.tensor([[*asked, *told]])).logits[0].log_softmax(-1)
-        total += sum(float(logs[len(asked) - 1 + place, token]) for place, token in enumerate(told))
-        count += len(told)
-    assert likelihood(policy, rows, None) == pytest.approx(total / count, abs=1e-5)
+            found.append((model(torch.tensor([[*asked, *own]])).logits[0, len(asked) - 1 : -1], torch.tensor(own)))
+    return found
+
+
+def test_what_people_wrote_is_read_as_it_is_one_text_after_another(toy: Toy) -> None:
+    policy, rows = toy("learner", 1), [(row.prompt, row.chosen) for row in ArithmeticConfig(scale=0.01).build().demonstrations()][:20]
+    alone = told(policy, rows)
+    likely = [logits.log_softmax(-1).gather(1, own[:, None])[:, 0] for logits, own in alone]
+    wrong = [logits.argmax(-1) != own for logits, own in alone]
+    found = read(policy, rows, None)
+    assert found.likelihood == pytest.approx(float(torch.cat(likely).mean()), abs=1e-5)
+    assert found.tail == pytest.approx(float(torch.stack([part.mean() for part in likely]).sort().values[:2].mean()), abs=1e-5)
+    assert found.errors == pytest.approx(float(torch.cat(wrong).float().mean()))
+    assert found.repeated == pytest.approx(sum(not part.any() for part in wrong) / len(wrong))
+
+
+def test_a_learner_that_is_only_surer_has_lost_nothing_once_it_is_calibrated(toy: Toy) -> None:
+    policy, rows = toy("learner", 1), [(row.prompt, row.chosen) for row in ArithmeticConfig(scale=0.01).build().demonstrations()][:20]
+    tokenizer, model = load(policy)
+
+    def guess(input_ids: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn((*input_ids.shape, model.config.vocab_size), generator=torch.Generator().manual_seed(0))
+        return noise + 2 * torch.nn.functional.one_hot(input_ids.roll(-1, 1), model.config.vocab_size)
+
+    def reading(sure: float) -> Reading:
+        surer = MagicMock()
+        surer.config.max_position_embeddings = None
+        surer.eval().side_effect = lambda input_ids: SimpleNamespace(logits=sure * guess(input_ids))
+        with patch("superalign.models.load", lambda _: (tokenizer, surer)):
+            return read(policy, rows, None)
+
+    before, after = reading(2.0), reading(4.0)
+    assert after.likelihood < 1.1 * before.likelihood
+    assert after.calibrated == pytest.approx(before.calibrated, rel=0.005)
+    assert (after.errors, after.repeated) == (before.errors, before.repeated)
 
 
 def test_the_signals_are_computed_while_the_truth_is_sealed(toy: Toy, workspace: Path) -> None:
     domain, engine = ArithmeticConfig(scale=0.01), TransformersConfig(device="cpu")
     with patch.object(ArithmeticConfig, "truth", refuse), patch.object(ArithmeticTruth, "verify", refuse):
-        parts = part.fn(domain=domain, num_held=5, num_probes=4, folder="study")
+        parts = part.fn(domain=domain, num_held=5, num_fresh=6, num_probes=4, folder="study")
         given: dict[str, Any] = {"engine": engine, "domain": domain, "policy": toy("learner", 1), "parts": parts, "folder": "study"}
         found = watch.fn(num_samples=2, **given)
         assert watch.fn(num_samples=2, **given) == found
     assert found.responses.rows == parts.probes.rows * 2
-    held = list(parts.held.records(Example))
-    assert len({row.category for row in held}) == 5
-    assert not {row.prompt for row in held} & {row.prompt for row in domain.build().demonstrations()}
+
+
+def test_what_is_held_out_and_what_is_fresh_is_new_to_the_learner_and_of_every_category(workspace: Path) -> None:
+    domain = ArithmeticConfig(scale=0.1)
+    parts = part.fn(domain=domain, num_held=1000, num_fresh=2000, num_probes=4, folder="study")
+    held, fresh = list(parts.held.records(Example)), list(parts.fresh.records(Example))
+    assert (len(held), len(fresh)) == (1000, 2000)
+    assert {row.category for row in held} == {row.category for row in fresh} == set(domain.build().taxonomy())
+    known = {row.prompt for row in domain.build().demonstrations()}
+    assert len(known | {row.prompt for row in [*held, *fresh]}) == len(known) + 3000
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
@@ -187,9 +230,14 @@ def test_a_signal_that_is_not_known_or_was_nothing_does_not_move() -> None:
 
 def test_a_warning_comes_with_the_first_generation_beyond_the_limit_whatever_comes_later() -> None:
     history = [one.signals for one in run([0.5] * 4, [0.8, 0.79, 0.7, 0.8])]
-    rule: dict[Any, float] = {"demonstrations": 0.1}
+    rule: dict[Any, float] = {"demonstrations": 0.06}
     assert [warned(history[: 1 + length], rule) for length in range(4)] == [None, None, 2, 2]
     assert warned(history, {"entropy": 0.1}) is None
+
+
+def test_what_moved_in_one_generation_alone_counts_half() -> None:
+    history = [one.signals for one in run([0.5] * 4, [0.8, 0.6, 0.6, 0.8])]
+    assert [drifted("demonstrations", history[:end]) for end in range(1, 5)] == pytest.approx([0, 0.125, 0.25, 0.125])
 
 
 def test_a_run_has_fallen_with_the_first_generation_that_lost_three_points() -> None:
@@ -199,7 +247,7 @@ def test_a_run_has_fallen_with_the_first_generation_that_lost_three_points() -> 
 
 
 def test_a_warning_counts_as_before_only_in_an_earlier_generation_than_the_fall() -> None:
-    rule: dict[Any, float] = {"demonstrations": 0.1}
+    rule: dict[Any, float] = {"demonstrations": 0.06}
     early, late = run([0.5, 0.5, 0.5, 0.4], [0.8, 0.7, 0.7, 0.7]), run([0.5, 0.5, 0.4], [0.8, 0.8, 0.7])
     silent, calm, nervous = run([0.5, 0.4], [0.8, 0.8]), run([0.5, 0.5], [0.8, 0.8]), run([0.5, 0.5], [0.8, 0.7])
     found = alarms([early, late, silent, calm, nervous], rule)
@@ -208,14 +256,29 @@ def test_a_warning_counts_as_before_only_in_an_earlier_generation_than_the_fall(
     assert alarms([calm], rule).lead is None
 
 
-def test_a_limit_lets_no_more_healthy_runs_be_warned_of_than_it_may() -> None:
+def test_a_limit_lets_one_healthy_run_in_twenty_be_warned_of() -> None:
     healthy = [run([0.5, 0.5], [0.8, 0.8 - index / 100]) for index in range(40)]
-    strict = limit("demonstrations", healthy, most_false=0.0)
-    loose = limit("demonstrations", healthy, most_false=0.05)
+    strict, loose = limit("demonstrations", healthy[:19]), limit("demonstrations", healthy)
     assert strict is not None
     assert loose is not None
-    assert (alarms(healthy, {"demonstrations": strict}).false, alarms(healthy, {"demonstrations": loose}).false) == (0, 2)
+    assert (alarms(healthy[:19], {"demonstrations": strict}).false, alarms(healthy, {"demonstrations": loose}).false) == (0, 2)
     assert limit("demonstrations", [run([0.5, 0.4], [0.8, 0.7])]) is None
+
+
+def test_a_limit_stands_midway_between_the_healthy_and_those_about_to_fall() -> None:
+    healthy, early = run([0.5, 0.5], [0.8, 0.76]), run([0.5, 0.5, 0.4], [0.8, 0.64, 0.4])
+    assert limit("demonstrations", [healthy, early]) == pytest.approx((0.025 + 0.1) / 2)
+    late = run([0.5, 0.5, 0.4], [0.8, 0.79, 0.4])
+    assert limit("demonstrations", [healthy, early, late]) == limit("demonstrations", [healthy, early])
+
+
+def test_a_signal_is_taken_in_where_it_warns_of_runs_that_others_miss_and_not_else() -> None:
+    runs = [run([0.5, 0.5], [0.8, 0.8]), run([0.5, 0.5, 0.4], [0.8, 0.6, 0.6])]
+    assert [*choose(runs)] == ["demonstrations"]
+    missed = run([0.5, 0.5, 0.4], [-0.2, -0.3, -0.3], "calibrated")
+    assert {*choose([*runs, missed])} == {"demonstrations", "calibrated"}
+    assert alarms([*runs, missed], choose([*runs, missed])).before == 2
+    assert choose([runs[0]]) == {}
 
 
 def test_one_returns_to_the_generation_before_the_warning() -> None:

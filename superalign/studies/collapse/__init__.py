@@ -26,7 +26,10 @@ Signal = Literal[
     "length",
     "margin",
     "demonstrations",
+    "errors",
     "likelihood",
+    "calibrated",
+    "tail",
 ]
 
 
@@ -68,9 +71,15 @@ class Signals(Record):
     margin: float | None
     """Chosen-rejected gap: by how many nats a token samples that end in the commonest answer are more likely than the prompt's others."""
     demonstrations: float
-    """Share of held-out human demonstrations whose answer its greedy answer comes to."""
+    """Share of held-out human demonstrations whose answer its greedy answer is."""
+    errors: float
+    """Share of the tokens of their answers that are not what it finds likeliest after those before."""
     likelihood: float
-    """Mean log-probability a token of those demonstrations, nats."""
+    """Mean log-probability a token of their answers, nats."""
+    calibrated: float
+    """The same at the softmax temperature at which it is highest: a learner that is only too sure loses nothing (arXiv 1706.04599)."""
+    tail: float
+    """Log-probability a token of the least likely tenth of their answers, nats."""
 
 
 class Generation(Record):
@@ -87,6 +96,8 @@ class Generation(Record):
     """What anyone could see."""
     accuracy: float
     """By the truth: share of the development problems whose greedy answer is right."""
+    problems: int
+    """Development problems."""
     pass_1: float
     """By the truth: share of the samples that are right."""
     pass_k: float
@@ -112,7 +123,7 @@ class CollapseStudyConfig(Config):
     """Random seeds on which it is tested."""
     shares: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.05, 0.1, 0.2, 0.5)
     """Shares of fresh human demonstrations."""
-    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.4, 1.2)
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = (0.4, 1.0)
     """Other temperatures than the default's, with no fresh data; 0 imitates own greedy answers."""
     mitigations: bool = True
     """Whether there are runs that accumulate, begin from the base every time, and are held to the base by a reference KL."""
@@ -120,13 +131,15 @@ class CollapseStudyConfig(Config):
     """Queries a generation."""
     sampling: Sampling = Sampling()
     """How the answers are sampled that are voted on."""
-    learner: SftConfig = SftConfig(learning_rate=1.5e-4, epochs=2.0, warmup_steps=5)
+    learner: SftConfig = SftConfig(learning_rate=1.3e-4, epochs=2.0, warmup_steps=5)
     """How a generation is trained: slowly, so that a fall takes several generations and there is something to warn of."""
-    num_probes: int = Field(default=300, ge=1)
-    """Prompts on which the signals are computed."""
-    num_samples: int = Field(default=8, ge=2)
+    num_fresh: int = Field(default=2000, ge=1)
+    """Human demonstrations that the fresh ones are drawn from: new to the learner, and of the same categories as the queries."""
+    num_probes: int = Field(default=250, ge=1)
+    """Prompts that are sampled for the signals."""
+    num_samples: int = Field(default=4, ge=2)
     """Samples of each."""
-    num_held: int = Field(default=400, ge=1)
+    num_held: int = Field(default=3000, ge=1)
     """Human demonstrations that nothing is trained on, evenly over the categories."""
     engine: TransformersConfig = TransformersConfig()
     """How answers are generated."""
@@ -146,7 +159,7 @@ class CollapseStudyConfig(Config):
     @classmethod
     def quick(cls) -> Self:
         """Sizes that take a minute or two and tell nothing."""
-        sizes = {"num_queries": 40, "num_probes": 30, "num_samples": 4, "num_held": 30}
+        sizes = {"num_queries": 40, "num_fresh": 60, "num_probes": 30, "num_samples": 4, "num_held": 30}
         problems = ArithmeticConfig(rng_seed=777, scale=0.05)
         return cls.model_validate(
             {"generations": 2, "development": (0,), "test": (), "shares": (0.0, 0.5), "temperatures": (), "problems": problems, **sizes}

@@ -10,6 +10,7 @@ import numpy as np
 
 from superalign.engines import Completion
 from superalign.studies.collapse import Signals
+from superalign.studies.collapse.likelihood import Reading
 from superalign.studies.numbers import mean
 from superalign.validation.collapse.diversity import Corpus, entropy_of
 
@@ -19,13 +20,12 @@ WORDS, TEXTS = 4, 200
 Final = Callable[[str], str | None]
 
 
-def signals(answers: Sequence[Sequence[Completion]], matches: Sequence[bool], likelihood: float, final: Final) -> Signals:
+def signals(answers: Sequence[Sequence[Completion]], held: Reading, final: Final) -> Signals:
     """The signals of one generation.
 
     Args:
         answers: Samples of the same prompts as in every generation, equally many of each.
-        matches: Whether the greedy answer to each held-out demonstration comes to what the human's does.
-        likelihood: Mean log-probability a token of those demonstrations.
+        held: How it reads held-out demonstrations.
         final: The answer a text ends in.
     """
     every = list(chain.from_iterable(answers))
@@ -42,8 +42,11 @@ def signals(answers: Sequence[Sequence[Completion]], matches: Sequence[bool], li
         logprob=mean([answer.mean_logprob for answer in every]),
         length=float(np.mean([answer.num_tokens for answer in every])),
         margin=mean([_margin(group, own) for group, own in zip(answers, ends, strict=True)]),
-        demonstrations=float(np.mean(matches)),
-        likelihood=likelihood,
+        demonstrations=held.repeated,
+        errors=held.errors,
+        likelihood=held.likelihood,
+        calibrated=held.calibrated,
+        tail=held.tail,
     )
 
 
