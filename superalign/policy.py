@@ -81,7 +81,11 @@ class Policy(Record):
         target = STORE / md5
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(target)
+            try:
+                folder.rename(target)
+            except OSError:
+                if not target.is_dir():  # else somebody stored the same content meanwhile
+                    raise
         return cls(role=role, path=target.as_posix(), md5=md5)
 
     def verify(self) -> Self:

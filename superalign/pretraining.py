@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
@@ -108,7 +109,7 @@ def shipped() -> tuple[Policy, Policy]:
 def _unpack(role: Role, source: Path) -> Policy:
     if not source.is_dir():
         raise PolicyError(f"the package ships no {role} weights; make them with `superalign bootstrap --from-scratch`")
-    temporary = Path(".superalign/work") / f"unpack-{role}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(source, temporary)
-    return Policy.store(role, temporary)
+    work = Path(".superalign/work")
+    work.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=work) as temporary:  # two commands may begin at once
+        return Policy.store(role, Path(shutil.copytree(source, Path(temporary) / role)))

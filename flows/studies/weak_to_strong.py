@@ -28,13 +28,14 @@ def run_weak_to_strong(config: WeakToStrongConfig, out: str) -> list[Scored]:
     for task in config.asked:
         bodies = _bodies(config, task, folder)
         parameters[task] = [one.parameters for one in bodies]
-        for rng_seed in config.rng_seeds:
-            alone = config.model_copy(update={"tasks": (task,), "rng_seeds": (rng_seed,)})
-            begun = tuple(one.policy for one in bodies)
-            found = transfer(config=alone, task=task, rng_seed=rng_seed, bodies=begun, folder=f"{folder}/{task}/seed-{rng_seed}")
+        for part in config.parts(task):
+            seeds = "-".join(map(str, part.rng_seeds))
+            found = transfer(config=part, bodies=tuple(one.policy for one in bodies), folder=f"{folder}/{task}/seeds-{seeds}")
             rows = list(found.records(Scored))
-            log_cell(run, config.name, {}, rows)
-            log.info("%s seed %d  ceiling %.3f", task, rng_seed, max(row.accuracy for row in rows), extra={"done": True})
+            for rng_seed in part.rng_seeds:
+                log_cell(run, config.name, {}, [row for row in rows if row.rng_seed == rng_seed])
+            best = max(row.accuracy for row in rows)
+            log.info("%s seeds %s  highest accuracy %.3f", task, seeds, best, extra={"done": True})
             scores += rows
     close_study(run, write(config, scores, parameters, out), out)
     return scores
@@ -43,7 +44,7 @@ def run_weak_to_strong(config: WeakToStrongConfig, out: str) -> list[Scored]:
 def _bodies(config: WeakToStrongConfig, task: Task, folder: str) -> list[Body]:
     """The bodies of every size that have read a task's text. Both tasks on arithmetic have the same."""
     text: Task = task if task in PUBLIC else "verification"
-    about: dict[str, Any] = {"material": config.material, "task": text, "passes": config.reading}
+    about: dict[str, Any] = {"material": config.reads(text), "task": text, "passes": config.reading}
     made = []
     for size in config.sizes:
         made.append(body(size=size, folder=f"{folder}/{text}/{size.hidden}x{size.layers}", **about))

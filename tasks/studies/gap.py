@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from superalign.evaluation.statistics import Bootstrap
 from superalign.studies import Point, StudyConfig
-from superalign.studies.gap import realised, saved
+from superalign.studies.gap import Saved, realised, saved
 from superalign.studies.numbers import Measure, mean, predicts, resampled
 from tasks.report.plots import INK, canvas, styled
 from tasks.studies.markdown import Page, Row, decimal, head, interval, page, spread, table
@@ -29,7 +29,8 @@ CORRELATED = (
 )
 RULE = (
     "The rule *train only where the lower bound of the gap is above 0*, held against rounds that were all trained. Each round is judged by "
-    "itself: after one left out, the next would have begun elsewhere. A round was in vain where accuracy did not rise."
+    "itself: after one left out, the next would have begun elsewhere. A round was in vain where accuracy did not rise; what was spared and "
+    "lost is accuracy, summed over rounds."
 )
 SHOWN = ("gap", "lowest", "relative", "gain")
 BOUNDS: dict[str, Callable[[Point], float | None]] = {
@@ -45,30 +46,38 @@ def text(config: StudyConfig, points: Sequence[Point]) -> Page:
         measure: [resampled(points, predicts(measure, *taken), bootstrap) for taken in (rounds, *([place] for place in rounds))]
         for measure in NAMES
     }
-    rule = {name: saved([(low(point), point.gain) for point in points]) for name, low in BOUNDS.items()}
-    decided = [
-        (name, one.skipped, one.saved, f"{one.avoided:.3f}", f"{one.lost:.3f}", one.trained, one.in_vain) for name, one in rule.items()
-    ]
+    first, later = ([point for point in points if (point.round == 1) is begun] for begun in (True, False))
+    split = {"all": points, "the first": first, "later ones": later}
+    decided = [_decided(name, which, _ruled(name, some)) for name in BOUNDS for which, some in split.items()]
     parts = [
         CORRELATED,
         table(
             ("before the round", "mean of the rounds", *(f"round {place}" for place in rounds)),
             [(NAMES[measure], *map(interval, values)) for measure, values in found.items()],
         ),
-        f"Over all rounds a unit of gap was followed by {decimal(realised(points))} of accuracy gained.",
+        f"A unit of gap was followed by {decimal(realised(points))} of accuracy gained over all rounds, by {decimal(realised(later))} over "
+        "those after the first.",
         RULE,
-        table(("lower bound from", "left out", "of them in vain", "loss spared", "gain lost", "trained", "of them in vain"), decided),
-        GAPS,
         table(
-            ("critic", *(f"{name} {place}" for place in rounds for name in ("gap", "lowest", "relative", "gain"))), _cells(points, rounds)
+            ("lower bound from", "rounds", "left out", "of them in vain", "loss spared", "gain lost", "trained", "of them in vain"), decided
         ),
+        GAPS,
+        table(("critic", *(f"{name} {place}" for place in rounds for name in SHOWN)), _cells(points, rounds)),
     ]
     caption = "gain of accuracy in a round against the gap and the relative gap before it"
     numbers = {f"spearman_{measure}": values[0].value for measure, values in found.items()}
-    few = rule["labels on 64 of its queries"]
+    few = _ruled("labels on 64 of its queries", points)
     counted = {"left_out": float(few.skipped), "in_vain_left_out": float(few.saved), "gain_lost": few.lost, "loss_spared": few.avoided}
     title = "Does the generation-verification gap say whether a round is worth training?"
     return page(title, config.name, head(config), caption, parts), {**numbers, **counted, "realised": realised(points)}
+
+
+def _ruled(bound: str, points: Sequence[Point]) -> Saved:
+    return saved([(BOUNDS[bound](point), point.gain) for point in points])
+
+
+def _decided(bound: str, which: str, found: Saved) -> Row:
+    return bound, which, found.skipped, found.saved, f"{found.avoided:.3f}", f"{found.lost:.3f}", found.trained, found.in_vain
 
 
 def _cells(points: Sequence[Point], rounds: Sequence[int]) -> list[Row]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from superalign.artifacts import Artifact
 from superalign.models import load
@@ -37,13 +40,18 @@ def body(*, material: Material, task: Task, size: Size, passes: Passes, folder: 
 
 
 @stage
-def transfer(*, config: WeakToStrongConfig, task: Task, rng_seed: int, bodies: tuple[Policy, ...], folder: str) -> Artifact:
-    """What supervisors, students and ceilings get right."""
-    from superalign.studies.weak_to_strong.crafts import Classifying, Writing
+def transfer(*, config: WeakToStrongConfig, bodies: tuple[Policy, ...], folder: str) -> Artifact:
+    """What supervisors, students and ceilings get right of the only task of ``config``, seed by seed."""
+    from superalign.studies.weak_to_strong.crafts import Classifying, Craft, Seen, Writing
     from superalign.studies.weak_to_strong.protocol import Transfer
 
+    (task,) = config.tasks
     data = read(config.material, task)
     loaded = [load(policy.verify(), dtype="float32") for policy in bodies]
-    written = task == "generation"
-    craft = Writing(config, loaded, rng_seed) if written else Classifying(config, loaded, [*data.pool, *data.test], rng_seed)
-    return Artifact.write(f"{folder}/scores.parquet", Scored, Transfer(config, craft, data, task, rng_seed).run())
+    seen = None if task == "generation" else Seen(loaded, [*data.pool, *data.test])
+
+    def scored(rng_seed: int) -> Iterator[Scored]:
+        craft: Craft[Any, Any] = Classifying(config, seen, rng_seed) if seen else Writing(config, loaded, rng_seed)
+        return Transfer(config, craft, data, task, rng_seed).run()
+
+    return Artifact.write(f"{folder}/scores.parquet", Scored, chain.from_iterable(map(scored, config.rng_seeds)))

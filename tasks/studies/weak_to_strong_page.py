@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from superalign.studies.numbers import Interval
 from superalign.studies.weak_to_strong import METHODS, Method, Scored, Size, Task, WeakToStrongConfig
@@ -38,7 +38,10 @@ METHOD = (
     "*Bootstrap* goes through the sizes between, each labelling for the next; its cell is empty where there is none. PGR = (student - "
     "weak) / (ceiling - weak) with its 95 % interval over seeds and test items; a dash where the interval of ceiling minus weak reaches 0, "
     "for then there is no gap to recover. "
-    "**Bold**: the whole interval is above that of naive. Bodies are the same for all seeds: how they vary is not in the intervals."
+    "**Bold**: the whole interval is above that of naive. Bodies are the same for all seeds: how they vary is not in the intervals. "
+    "Whether a method is better or worse *item by item* is told by the interval of the difference of its accuracy from the naive student's "
+    "on the same items, which is narrower. In the plot on the right the upper line is the ceiling, PGR 1, and the lower one the "
+    "supervisor, PGR 0: where points stay at the lower one as the gap grows, weak supervision breaks down."
 )
 RECORDED = (
     "Recorded answers of real models to GSM8K's test problems. They hold a weak and a strong model, but no student and no ceiling, so "
@@ -46,7 +49,14 @@ RECORDED = (
     "and how right the labels are on which both agree, which is what filtering by the student's own view would keep. A student that took "
     "over the weak model's answers would fall to the weak one's accuracy; what training on them would do, nobody recorded."
 )
-COLORS: Mapping[Method, str] = {"naive": BEFORE, "confidence": AFTER, "filter": GOOD, "ensemble": BAD, "bootstrap": WARN}
+STYLES: Mapping[Method, tuple[str, str]] = {
+    "naive": (BEFORE, "o"),
+    "confidence": (AFTER, "s"),
+    "filter": (GOOD, "^"),
+    "ensemble": (BAD, "D"),
+    "bootstrap": (WARN, "v"),
+}
+"""Colour and marker of each method."""
 
 
 def write(config: WeakToStrongConfig, scores: Sequence[Scored], parameters: Mapping[str, Sequence[int]], out: str) -> dict[str, float]:
@@ -78,17 +88,24 @@ def write(config: WeakToStrongConfig, scores: Sequence[Scored], parameters: Mapp
 
 
 def _verdict(config: WeakToStrongConfig, found: Sequence[Pair]) -> str:
-    """Where methods beat the naive student, and where there is nothing to recover, in words."""
-    said = []
-    better = [f"{name} ({_way(config, pair)})" for pair in found for name in pair.better]
-    said.append(
-        f"Better than naive with intervals apart: {', '.join(better)}."
-        if better
-        else "No method is better than naive with intervals apart."
-    )
-    if empty := [_way(config, pair) for pair in found if pair.pgr["naive"].value is None]:
-        said.append(f"No gap that could be recovered: {', '.join(empty)}.")
-    return " ".join(said)
+    """Where methods beat the naive student and where they do not, and where there is nothing to recover, in words."""
+    flat = [_way(config, pair) for pair in found if (naive := pair.pgr["naive"]).low is not None and naive.low <= 0]
+    empty = [_way(config, pair) for pair in found if pair.pgr["naive"].value is None]
+    better = _listed(config, found, lambda pair: pair.better)
+    said = {
+        "Better item by item": _listed(config, found, lambda pair: pair.ahead),
+        "Worse item by item": _listed(config, found, lambda pair: pair.behind),
+        "Naive students that recover nothing for certain": ", ".join(flat),
+        "No gap that could be recovered": ", ".join(empty),
+    }
+    first = f"Better than naive with intervals apart: {better}." if better else "No method is better than naive with intervals apart."
+    return " ".join([first, *(f"{what}: {where}." for what, where in said.items() if where)])
+
+
+def _listed(config: WeakToStrongConfig, found: Sequence[Pair], chosen: Callable[[Pair], Sequence[Method]]) -> str:
+    """Every method that is chosen for a pair, with all such pairs."""
+    ways = {name: [_way(config, pair) for pair in found if name in chosen(pair)] for name in METHODS}
+    return "; ".join(f"{name} ({', '.join(places)})" for name, places in ways.items() if places)
 
 
 def _table(config: WeakToStrongConfig, found: Sequence[Pair]) -> str:
@@ -136,23 +153,43 @@ def _way(config: WeakToStrongConfig, pair: Pair) -> str:
 
 @styled
 def plot(config: WeakToStrongConfig, found: Sequence[Pair]) -> Figure:
-    """PGR with its interval: a panel a task, a group a pair, a colour a method; 0 is the supervisor, 1 the ceiling."""
-    figure, panels = canvas(3.6 * len(config.asked), 3.8, len(config.asked))
-    for axes, task in zip([panels] if len(config.asked) == 1 else panels, config.asked, strict=True):
+    """Of each task PGR with its interval, a group a pair and a colour a method, and beside it what students gain as the gap grows."""
+    figure, panels = canvas(11, 2.9 * len(config.asked), 2, len(config.asked))
+    for (left, right), task in zip(panels if len(config.asked) > 1 else [panels], config.asked, strict=True):
         own = [pair for pair in found if pair.task == task]
-        for shift, (name, color) in enumerate(COLORS.items()):
-            for place, pair in enumerate(own):
-                known = pair.pgr.get(name)
-                if known is not None and known.low is not None and known.high is not None:
-                    x = place + (shift - 2) * 0.14
-                    axes.plot([x, x], [known.low, known.high], color=color, linewidth=1.5, alpha=0.6)
-                    axes.plot([x], [known.value], color=color, marker="o", markersize=4, label=name)
-        for level in (0, 1):
-            axes.axhline(level, color=INK, linewidth=0.8, alpha=0.5)
-        axes.set_xticks(range(len(own)), [_way(config, pair).replace(" to ", "\nto ") for pair in own], fontsize=7)
-        axes.set(title=task, ylabel="PGR", xlim=(-0.6, len(own) - 0.4), ylim=(-1.05, 2.05))
-        axes.grid(axis="y", alpha=0.15)
-        labels = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-        if labels:
-            axes.legend(labels.values(), labels.keys(), fontsize=7, ncols=2)
+        _recovered(left, own)
+        left.set_xticks(range(len(own)), [_way(config, pair).replace(" to ", "\nto ") for pair in own], fontsize=8)
+        left.set(title=task, ylabel="PGR", xlim=(-0.6, len(own) - 0.4), ylim=(-1.05, 1.55))
+        _gained(right, own)
+        right.set(title="as the gap grows", xlabel="ceiling minus supervisor, accuracy", ylabel="student minus supervisor")
+    labels: dict[str, Any] = {}
+    for axes in figure.axes:
+        labels |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=len(STYLES))
     return figure
+
+
+def _recovered(axes: Any, found: Sequence[Pair]) -> None:
+    """PGR pair by pair; what lies beyond the panel is cut off at its edge."""
+    for shift, (name, (color, marker)) in enumerate(STYLES.items()):
+        for place, pair in enumerate(found):
+            known = pair.pgr.get(name)
+            if known is not None and known.low is not None and known.high is not None:
+                x = place + (shift - 2) * 0.14
+                axes.plot([x, x], [known.low, known.high], color=color, linewidth=1.5, alpha=0.6)
+                axes.plot([x], [known.value], color=color, marker=marker, markersize=4, linestyle="", label=name)
+    for level in (0, 1):
+        axes.axhline(level, color=INK, linewidth=0.8, alpha=0.5)
+    axes.grid(axis="y", alpha=0.15)
+
+
+def _gained(axes: Any, found: Sequence[Pair]) -> None:
+    """Students' lead over their supervisor against the ceiling's: on the upper line all of it is recovered, on the lower one nothing."""
+    for name, (color, marker) in STYLES.items():
+        known = [pair for pair in found if name in pair.accuracies]
+        leads = [pair.accuracies[name] - pair.accuracies["weak"] for pair in known]
+        axes.plot([pair.gap.value for pair in known], leads, color=color, marker=marker, markersize=4, linestyle="", label=name)
+    widest = max([0.0, *(pair.gap.value or 0.0 for pair in found)])
+    axes.plot([0, widest], [0, widest], color=INK, linewidth=0.8, alpha=0.5)
+    axes.axhline(0, color=INK, linewidth=0.8, alpha=0.5)
+    axes.grid(alpha=0.15)

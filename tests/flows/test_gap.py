@@ -38,7 +38,9 @@ def test_the_page_correlates_gap_and_gain_and_holds_the_rule_against_every_round
     assert numbers["spearman_gap"] == numbers["spearman_relative_gap"] == pytest.approx(1)
     assert numbers["realised"] == pytest.approx(0.5)
     rounds = 3 * 3
-    assert "| the truth on all of the round's queries | 27 | 27 | 0.090 | 0.000 | 63 | 0 |" in text
+    assert "| the truth on all of the round's queries | all | 27 | 27 | 0.090 | 0.000 | 63 | 0 |" in text
+    assert "| the truth on all of the round's queries | the first | 9 | 9 | 0.030 | 0.000 | 21 | 0 |" in text
+    assert "| the truth on all of the round's queries | later ones | 18 | 18 | 0.060 | 0.000 | 42 | 0 |" in text
     assert numbers["left_out"] == 5 * rounds
     assert numbers["gain_lost"] == pytest.approx(rounds * (0.0025 + 0.0075))
     assert "`superalign study gap`" in text

@@ -44,7 +44,9 @@ def test_the_page_marks_what_beats_the_naive_student_and_says_what_was_run(works
     assert "random seeds 0, 1" in text
     assert "3,000 parameters" in text
     assert "**+0.80 [" in text
-    assert "Better than naive with intervals apart: filter (32x1 to 32x2)" in text
+    ways = "32x1 to 32x2, 32x1 to 64x2, 32x2 to 64x2"
+    assert f"Better than naive with intervals apart: filter ({ways}). Better item by item: filter ({ways})." in text
+    assert "Worse item by item" not in text
     assert numbers["pgr_generation_filter_0_to_2"] == pytest.approx(0.8)
     assert "pgr_generation_confidence_0_to_2" not in numbers
     assert len(Path("pages/weak-to-strong.jsonl").read_text().splitlines()) == len(scores(0.8))
@@ -58,6 +60,15 @@ def test_where_there_is_no_gap_the_page_has_a_dash_and_says_so(workspace: Path) 
     assert "No gap that could be recovered: 32x1 to 32x2, 32x1 to 64x2, 32x2 to 64x2." in text
     assert "nan" not in text.lower()
     assert "None" not in text
+
+
+def test_the_page_says_where_the_naive_student_recovers_nothing(workspace: Path) -> None:
+    naive = [
+        row.model_copy(update={"right": "1" * 118 + "0" * 282}) if row.method == "naive" and row.weak == 0 else row for row in scores(0.8)
+    ]
+    write(CONFIG, naive, dict.fromkeys(CONFIG.asked, (1000, 2000, 3000)), "pages")
+    text = Path("pages/weak-to-strong.md").read_text()
+    assert text.count("Naive students that recover nothing for certain: 32x1 to 32x2, 32x1 to 64x2.") == len(CONFIG.asked)
 
 
 def test_a_wrong_setting_is_answered_before_anything_runs(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from superalign.domains import ArithmeticConfig
 from superalign.errors import DataError
 from superalign.evaluation.statistics import Bootstrap, Floats
+from superalign.learners.losses import confidence
 from superalign.studies.weak_to_strong import PUBLIC, Material, Method, Passes, Scored, Size, WeakToStrongConfig
-from superalign.studies.weak_to_strong.crafts import Answer, Classifying, Writing
+from superalign.studies.weak_to_strong.crafts import Answer, Classifying, Seen, Writing
 from superalign.studies.weak_to_strong.data import Data, Item, halves, read, shares
 from superalign.studies.weak_to_strong.models import features, fit, reads, untrained, vocabulary
 from superalign.studies.weak_to_strong.pgr import difference, pairs, recovered
@@ -113,6 +114,8 @@ def test_both_tasks_on_arithmetic_read_the_same_corpus_and_hold_out_the_same_pro
     one, other = read(SMALL, "verification"), read(SMALL, "generation")
     assert one.corpus == other.corpus
     assert [item.group for item in one.test] == [item.group for item in other.test]
+    fewer = read(SMALL.model_copy(update={"num_asked": 10}), "generation")
+    assert (fewer.test, fewer.pool) == (other.test[:10], other.pool)
 
 
 def test_a_label_is_what_the_truth_says_of_the_answer() -> None:
@@ -274,7 +277,7 @@ def test_the_surest_labels_are_kept_at_least_one_of_them() -> None:
 
 def test_without_weight_on_its_own_labels_the_confident_student_is_the_naive_one_to_the_byte(tmp_path: Path) -> None:
     data = read(SMALL, "verification")
-    craft = Classifying(CONFIG, bodies(tmp_path, CONFIG.sizes[:1]), data.pool, 3)
+    craft = Classifying(CONFIG, Seen(bodies(tmp_path, CONFIG.sizes[:1]), data.pool), 3)
     labels = [0.3 + 0.4 * item.label for item in data.pool]
     naive, plain, own = (craft.train(0, data.pool, labels, *alpha).layer for alpha in ([], [0.0], [0.5]))
     assert naive.weight.detach().numpy().tobytes() == plain.weight.detach().numpy().tobytes()
@@ -288,9 +291,10 @@ def test_the_same_seed_gives_the_same_scores_and_the_bodies_stay_as_they_are(tmp
     data, begun = read(SMALL, task), bodies(tmp_path, config.sizes)
     before = [model.state_dict()["lm_head.weight"].clone() for _, model in begun]
 
+    seen = Seen(begun, [*data.pool, *data.test])
+
     def run() -> list[Scored]:
-        every = [*data.pool, *data.test]
-        craft: Any = Writing(config, begun, 0) if task == "generation" else Classifying(config, begun, every, 0)
+        craft: Any = Writing(config, begun, 0) if task == "generation" else Classifying(config, seen, 0)
         return list(Transfer(config, craft, data, task, 0).run())
 
     found = run()
@@ -346,3 +350,42 @@ def test_what_cannot_be_run_is_refused(settings: dict[str, Any], said: str) -> N
 def test_the_public_tasks_come_with_their_folder() -> None:
     assert WeakToStrongConfig().asked == ("verification", "generation")
     assert WeakToStrongConfig(material=Material(folder="there")).asked == ("verification", "generation", *PUBLIC)
+
+
+def test_what_is_run_of_arithmetic_does_not_depend_on_the_folder_of_public_text() -> None:
+    alone, beside = WeakToStrongConfig(), WeakToStrongConfig(material=Material(folder="there"))
+    for task in alone.tasks:
+        assert alone.parts(task) == beside.parts(task)
+    assert [part.material.folder for part in beside.parts("personas")] == ["there"]
+
+
+def test_the_parts_of_a_task_are_all_its_seeds_and_no_other_task() -> None:
+    config = WeakToStrongConfig(material=Material(folder="there"))
+    for task in config.asked:
+        parts = config.parts(task)
+        assert [seed for part in parts for seed in part.rng_seeds] == list(config.rng_seeds)
+        assert {part.tasks for part in parts} == {(task,)}
+
+
+def test_better_item_by_item_is_told_where_the_share_of_the_gap_is_too_wide_to_tell() -> None:
+    (pair,) = pairs(scores(weak=0.3, specialists=0.3, ceiling=0.9, naive=0.4, confidence=0.42, ensemble=0.38))
+    assert pair.better == []
+    assert (pair.ahead, pair.behind) == (["confidence"], ["ensemble"])
+    (flat,) = pairs(scores(weak=0.3, specialists=0.3, ceiling=0.3, naive=0.2, filter=0.8))
+    assert (flat.ahead, flat.behind) == (["filter"], [])
+
+
+def test_the_weight_of_its_own_labels_rises_straight_over_the_warm_up_and_then_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights: list[float] = []
+
+    def watching(logits: torch.Tensor, weak: torch.Tensor, alpha: float) -> torch.Tensor:
+        weights.append(alpha)
+        return confidence(logits, weak, alpha)
+
+    monkeypatch.setattr("superalign.studies.weak_to_strong.crafts.confidence", watching)
+    data = read(SMALL, "verification")
+    craft = Classifying(CONFIG.model_copy(update={"warmup": 0.25}), Seen(bodies(tmp_path, CONFIG.sizes[:1]), data.pool), 0)
+    craft.train(0, data.pool, [craft.true_label(item) for item in data.pool], 0.8)
+    assert weights == pytest.approx([0, 0.2, 0.4, 0.6, *[0.8] * 12])

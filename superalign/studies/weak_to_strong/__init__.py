@@ -49,10 +49,12 @@ class Material(Config):
     """Folder of the public data sets, each a folder in it; where it is given, the tasks on public text and the recorded models are in."""
     num_train: int = Field(default=8000, ge=8)
     """Items of both halves together, at most."""
-    num_written: int = Field(default=2000, ge=8)
+    num_written: int = Field(default=1000, ge=8)
     """The same for generation, where a student is trained as a whole."""
     num_test: int = Field(default=2000, ge=4)
     """Test items, at most; of public text no more than a quarter."""
+    num_asked: int = Field(default=600, ge=4)
+    """The same for generation, where every model writes answers to all of them."""
     num_corpus: int = Field(default=40_000, ge=8)
     """Unlabelled texts that a body reads, at most."""
     slips: float = Field(default=0.3, ge=0, le=1)
@@ -111,6 +113,15 @@ class WeakToStrongConfig(Config):
     def asked(self) -> tuple[Task, ...]:
         """The tasks: those named, and with a data folder those of public text."""
         return tuple(dict.fromkeys((*self.tasks, *(PUBLIC if self.material.folder else ()))))
+
+    def reads(self, task: Task) -> Material:
+        """The material of a task; arithmetic is the same with a folder and without."""
+        return self.material if task in PUBLIC else self.material.model_copy(update={"folder": None})
+
+    def parts(self, task: Task) -> list[Self]:
+        """What is run of a task at once: all seeds, which share what bodies make of the items; of generation, which takes long, one."""
+        seeds = [(rng_seed,) for rng_seed in self.rng_seeds] if task == "generation" else [self.rng_seeds]
+        return [self.model_copy(update={"tasks": (task,), "material": self.reads(task), "rng_seeds": some}) for some in seeds]
 
 
 class Scored(Record):

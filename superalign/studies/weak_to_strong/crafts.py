@@ -68,15 +68,25 @@ class Head:
         return made
 
 
+class Seen:
+    """What the bodies of all sizes make of items, found once: it is the same for every seed."""
+
+    def __init__(self, bodies: Sequence[tuple[Any, Any]], items: Sequence[Item]) -> None:
+        self.place = {item: index for index, item in enumerate(dict.fromkeys(items))}
+        self.by_size = [features(model, words, list(self.place)) for words, model in bodies]
+
+    def rows(self, size: int, items: Sequence[Item]) -> torch.Tensor:
+        """(items, features) of the body of a size."""
+        return self.by_size[size][[self.place[item] for item in items]]
+
+
 class Classifying:
     """Is it so? Labels are probabilities."""
 
     confident = True
 
-    def __init__(self, config: WeakToStrongConfig, bodies: Sequence[tuple[Any, Any]], items: Sequence[Item], rng_seed: int) -> None:
-        self.config, self.rng_seed = config, rng_seed
-        self.place = {item: index for index, item in enumerate(dict.fromkeys(items))}
-        self.seen = [features(model, words, list(self.place)) for words, model in bodies]
+    def __init__(self, config: WeakToStrongConfig, seen: Seen, rng_seed: int) -> None:
+        self.config, self.seen, self.rng_seed = config, seen, rng_seed
 
     def true_label(self, item: Item) -> float:
         """0 or 1."""
@@ -85,12 +95,12 @@ class Classifying:
     def train(self, size: int, items: Sequence[Item], labels: Sequence[float], alpha: float = 0.0) -> Head:
         """A head; the random stream depends on the seed alone, so that methods differ in nothing else."""
         yes = torch.tensor(labels, dtype=torch.float32)
-        return _head(size, self._rows(size, items), torch.stack([1 - yes, yes], 1), self.config, alpha, self.rng_seed)
+        return _head(size, self.seen.rows(size, items), torch.stack([1 - yes, yes], 1), self.config, alpha, self.rng_seed)
 
     @torch.inference_mode()
     def label(self, model: Head, items: Sequence[Item]) -> list[float]:
         """Probabilities that it is so."""
-        found: list[float] = model.logits(self._rows(model.size, items)).softmax(-1)[:, 1].tolist()
+        found: list[float] = model.logits(self.seen.rows(model.size, items)).softmax(-1)[:, 1].tolist()
         return found
 
     def agrees(self, one: float, other: float) -> bool:
@@ -104,9 +114,6 @@ class Classifying:
     def merged(self, labels: Sequence[float]) -> float:
         """Their mean."""
         return sum(labels) / len(labels)
-
-    def _rows(self, size: int, items: Sequence[Item]) -> torch.Tensor:
-        return self.seen[size][[self.place[item] for item in items]]
 
 
 def _head(size: int, rows: torch.Tensor, labels: torch.Tensor, config: WeakToStrongConfig, alpha: float, rng_seed: int) -> Head:

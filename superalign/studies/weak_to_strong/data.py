@@ -79,7 +79,7 @@ def shares(items: Sequence[Item], count: int) -> list[set[str]]:
 
 def _arithmetic(material: Material, verify: bool) -> Data:
     rng = random.Random("weak to strong")
-    count = material.num_train if verify else material.num_written
+    count, tested = (material.num_train, material.num_test) if verify else (material.num_written, material.num_asked)
     # Both tasks hold the same problems, and their bodies read the same corpus.
     held: dict[str, Item] = {}
     while len(held) < max(material.num_train, material.num_written) + material.num_test:
@@ -91,7 +91,7 @@ def _arithmetic(material: Material, verify: bool) -> Data:
         if item.group not in held:
             corpus.append(item)
     items = list(held.values())
-    return Data(corpus, items[material.num_test :][:count], items[: material.num_test])
+    return Data(corpus, items[material.num_test :][:count], items[: material.num_test][:tested])
 
 
 def _written(rng: random.Random, wrong: float) -> Item:

@@ -19,6 +19,7 @@ from superalign.domains.arithmetic.tokens import tokenizer as arithmetic
 from superalign.engines import Sampling
 from superalign.engines.decoding import Decoder, Row
 from superalign.errors import TrainingError
+from superalign.learners.batches import arrange
 from superalign.studies.weak_to_strong import Passes, Size
 from superalign.studies.weak_to_strong.data import Item
 
@@ -76,24 +77,22 @@ def fit(model: Any, rows: Sequence[Read], passes: Passes, rng_seed: int) -> None
     Raises:
         TrainingError: The loss is no finite number.
     """
-    stream = torch.Generator().manual_seed(rng_seed)
-    total = passes.epochs * math.ceil(len(rows) / passes.batch_size)
+    order = arrange([len(ids) for ids, _ in rows], passes.batch_size, passes.epochs, rng_seed)
+    total = math.ceil(len(order) / passes.batch_size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=passes.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, passes.learning_rate, total_steps=total + 1, pct_start=0.1, cycle_momentum=False)
     model.train()
-    for _ in range(passes.epochs):
-        order = torch.randperm(len(rows), generator=stream).tolist()
-        for start in range(0, len(order), passes.batch_size):
-            ids, answered, _ = _padded([rows[place] for place in order[start : start + passes.batch_size]])
-            losses = _surprise(model(input_ids=ids[:, :-1]).logits, ids)
-            loss = (losses * answered).sum() / answered.sum()
-            if not loss.isfinite():
-                raise TrainingError(f"the loss is {loss.item()}; lower the learning rate (now {passes.learning_rate:g})")
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            rates.step()
+    for start in range(0, len(order), passes.batch_size):
+        ids, answered, _ = _padded([rows[place] for place in order[start : start + passes.batch_size]])
+        losses = _surprise(model(input_ids=ids[:, :-1]).logits, ids)
+        loss = (losses * answered).sum() / answered.sum()
+        if not loss.isfinite():
+            raise TrainingError(f"the loss is {loss.item()}; lower the learning rate (now {passes.learning_rate:g})")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
     model.eval()
 
 

@@ -41,6 +41,16 @@ class Pair(BaseModel):
         naive = self.pgr["naive"].high
         return [name for name, found in self.pgr.items() if naive is not None and found.low is not None and found.low > naive]
 
+    @property
+    def ahead(self) -> list[Method]:
+        """Methods that get more of the same items right than the naive student, beyond the interval of the difference."""
+        return [name for name, found in self.gains.items() if found.low is not None and found.low > 0]
+
+    @property
+    def behind(self) -> list[Method]:
+        """Methods that get fewer of them right, beyond that interval."""
+        return [name for name, found in self.gains.items() if found.high is not None and found.high < 0]
+
 
 def pairs(scores: Sequence[Scored]) -> list[Pair]:
     """Every supervisor with every student, in the order of the scores."""
