@@ -133,7 +133,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}/api"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not healthy(url) and time.monotonic() < deadline:
             time.sleep(0.2)
         yield url

@@ -41,7 +41,7 @@ def installed(folder: Path, name: str) -> str:
 
 def run(*words: str, path: str = str(ROOT), cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, cwd=cwd, timeout=120)
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, cwd=cwd, timeout=600)
 
 
 @pytest.mark.parametrize("name", ["my_domain", "zzz", "field"])

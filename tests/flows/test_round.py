@@ -147,7 +147,7 @@ def test_a_gate_that_fails_leaves_the_champion_and_the_round_says_why(loop: Toy)
 def test_a_round_waits_for_people_and_goes_on_with_their_answers(loop: Toy) -> None:
     with loop.start("run", *ROUND, "--human", "--json") as process:
         asked: list[dict[str, str]] = []
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not asked and time.monotonic() < deadline:
             listed = loop.call("review", "list", "--json")
             asked = json.loads(listed.stdout)["open"] if listed.returncode == 0 else []

@@ -131,7 +131,7 @@ def test_what_a_critic_said_costs_no_question_in_another_round(workspace: Path, 
 @pytest.mark.parametrize("name", ["points", "debate", "panel that compares", "cascade"])
 def test_a_round_that_was_killed_goes_on_where_it_was_and_says_the_same(workspace: Path, name: str) -> None:
     code = f"from {__name__} import killed; killed({name!r})"
-    child = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": ROOT.as_posix()}, timeout=120)
+    child = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": ROOT.as_posix()}, timeout=600)
     assert child.returncode == -signal.SIGKILL
     engine, whole = Asked(), Asked()
     again = [said for batch in batches() for said in remembering(name, engine).critique(batch)]

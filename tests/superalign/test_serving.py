@@ -38,7 +38,7 @@ PROMPTS = [f"What is {number} plus {number * 7 % 30}?" for number in range(12)]
 ONE = Sampling(num_samples=1, temperature=0, max_tokens=12)
 ASK = {"model": "learner/2", "messages": [{"role": "user", "content": "1+1?"}]}
 TEXT: dict[str, Any] = {"model": "learner/2", "prompt": "1+1="}
-WAIT = 60.0
+WAIT = 300.0
 
 
 @pytest.fixture(scope="module")
