@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.shared import circumstances, placed, side_by_side, superalign, table
-from superalign.journal import ROUNDS, RoundRecord
+from benchmarks.shared import circumstances, rounds, side_by_side, superalign, table
+from superalign.journal import RoundRecord
 from superalign.records import Example, Label, Outcome
 
 GAIN = {"default": 0.15, "amplify": 0.25}
@@ -58,14 +58,14 @@ def main() -> int:
     return 1 if misses else 0
 
 
-def campaign(folder: Path, recipe: str, rounds: int, settings: tuple[str, ...], seed: int) -> dict[str, Any]:
+def campaign(folder: Path, recipe: str, num_rounds: int, settings: tuple[str, ...], seed: int) -> dict[str, Any]:
     """The rounds of one seed, with the champion's accuracy after each; what is there already is not run again."""
     workspace = folder / f"{recipe}-{seed}"
     superalign(workspace, "bootstrap")
-    if missing := rounds - len(made(workspace)) + 1:
+    if (missing := num_rounds - sum(not record.open for record in rounds(workspace)[1:])) > 0:
         # A failed gate (exit code 3) is a result here, and the naive recipe's is to be one.
         superalign(workspace, "run", recipe, "--rounds", str(missing), f"rng_seed={seed}", *settings, "--json", expect=(0, 3))
-    records, champion, found = made(workspace), float("nan"), []
+    records, champion, found = rounds(workspace), float("nan"), []
     for record in records[1:]:
         if measured := record.benchmark:
             champion = (measured.after if record.learner.promoted else measured.before).mean
@@ -74,14 +74,11 @@ def campaign(folder: Path, recipe: str, rounds: int, settings: tuple[str, ...], 
     return {"seed": seed, "recipe": recipe, "seconds": seconds, "sizes": by_size(records), "rounds": found}
 
 
-def made(workspace: Path) -> list[RoundRecord]:
-    """The rounds of a workspace, round 0 first."""
-    return [placed(workspace, path) for path in sorted((workspace / ROUNDS).glob("*.json"))]
-
-
-def by_size(rounds: list[RoundRecord]) -> list[dict[str, Any]]:
-    """Each operation and size: what the first and the last champion solve of it, and whether people had any say on it."""
-    base, *others = [each for each in rounds if "evaluate" in each.artifacts]
+def by_size(records: list[RoundRecord]) -> list[dict[str, Any]]:
+    """Each operation and size: what the first and the last champion solve of it, and up to which people had a say; empty if unmeasured."""
+    base, *others = [each for each in records if "evaluate" in each.artifacts]
+    if not others:
+        return []
     first, last = solved(base), solved([base, *(each for each in others if each.learner.promoted)][-1])
     shown = {row.category for row in others[0].inputs["demonstrations"].records(Example)}
     judged = {row.category for each in others if "oversee" in each.artifacts for row in each.artifacts["oversee"].records(Label)}
@@ -116,17 +113,17 @@ def solved(made: RoundRecord) -> dict[tuple[str, int], list[bool]]:
 
 def judge(found: dict[str, Any]) -> list[str]:
     """What misses its mark."""
-    name, rounds = f"{found['recipe']}, seed {found['seed']}", found["rounds"]
-    measured = [each for each in rounds if each["benchmark"]]
+    name, made = f"{found['recipe']}, seed {found['seed']}", found["rounds"]
+    measured = [each for each in made if each["benchmark"]]
     if not measured:
         return [f"{name}: no round was measured"]
     base = measured[0]["benchmark"]["before"]["mean"]
     path = [base, *(each["champion_accuracy"] for each in measured)]
-    misses = [f"{name}, round {each['round']}: {each['human_labels']} labels" for each in rounds if each["human_labels"] > LABELS]
+    misses = [f"{name}, round {each['round']}: {each['human_labels']} labels" for each in made if each["human_labels"] > LABELS]
     misses += [f"{name}, round {each['round']}: the champion fell" for each, a, b in zip(measured, path, path[1:], strict=False) if b < a]
     if path[-1] - base < (gain := GAIN.get(found["recipe"], 0.0)) and path[-1] < ENOUGH:
         misses.append(f"{name}: gained {path[-1] - base:+.3f}, not {gain}")
-    if len(rounds) <= 5 and found["seconds"] > MINUTES * 60:
+    if len(made) <= 5 and found["seconds"] > MINUTES * 60:
         misses.append(f"{name}: took {found['seconds'] / 60:.1f} minutes")
     if found["recipe"] == "naive" and not any(e["benchmark"]["after"]["mean"] < base and not e["learner"]["promoted"] for e in measured):
         misses.append(f"{name}: no candidate was worse than the base and refused")

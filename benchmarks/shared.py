@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from superalign.journal import RoundRecord
+from superalign.journal import ROUNDS, RoundRecord
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = str(Path(sys.executable).with_name("superalign"))
@@ -58,8 +58,12 @@ def side_by_side(jobs: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(jobs)
 
 
-def placed(workspace: Path, path: Path) -> RoundRecord:
-    """A round's record, its files as they are seen from here."""
+def rounds(workspace: Path) -> list[RoundRecord]:
+    """The records of a workspace's rounds, round 0 first, their files as they are seen from here."""
+    return [_placed(workspace, path) for path in sorted((workspace / ROUNDS).glob("*.json"))]
+
+
+def _placed(workspace: Path, path: Path) -> RoundRecord:
     made = RoundRecord.model_validate_json(path.read_bytes())
     inputs, artifacts = (
         {name: one.model_copy(update={"path": (workspace / one.path).as_posix()}) for name, one in files.items()}

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.learning import control
-from benchmarks.shared import ROOT, circumstances, placed, side_by_side, superalign, table
+from benchmarks.shared import ROOT, circumstances, rounds, side_by_side, superalign, table
 from flows.papers import RECIPES, RESULTS, Measured, Results, results
 from superalign.evaluation.statistics import Bootstrap, Estimate, Floats
-from superalign.journal import ROUNDS, RoundRecord
+from superalign.journal import RoundRecord
 from superalign.records import Outcome, content_id
 
 ALL = (
@@ -135,21 +135,21 @@ def run(plan: Plan, seed: int, folder: Path) -> Campaign | None:
 
 def read(workspace: Path) -> Campaign:
     """What is in the workspace of a campaign that is over."""
-    base, *rounds = (placed(workspace, path) for path in sorted((workspace / ROUNDS).glob("*.json")))
+    base, *made = rounds(workspace)
     champion = first = solved(base)
     candidates = []
-    for made in rounds:
-        if "evaluate" in made.artifacts:
-            candidates.append(solved(made))
-            champion = candidates[-1] if made.learner.promoted else champion
+    for each in made:
+        if "evaluate" in each.artifacts:
+            candidates.append(solved(each))
+            champion = candidates[-1] if each.learner.promoted else champion
     return Campaign(
         base=values(first, first),
         champion=values(champion, first),
         candidates=tuple(values(each, first) for each in candidates),
         control=values(json.loads((workspace / control.FILE).read_text()), first),
-        steps=control.steps(rounds),
-        labels=sum(made.human_labels for made in rounds),
-        seconds=sum(made.total for made in rounds),
+        steps=control.steps(made),
+        labels=sum(each.human_labels for each in made),
+        seconds=sum(each.total for each in made),
         where=json.loads((workspace / RAN).read_text()),
     )
 

@@ -179,7 +179,12 @@ def _line(cell: str, cells: Sequence[str]) -> dict[str, Any]:
     """A regime's line: regimes of one kind are drawn alike, in colours of one scale."""
     import matplotlib as mpl
 
-    kind = cell.split()[0] if cell.split()[0] in LINES else ""
-    alike = [other for other in cells if (other.split()[0] if other.split()[0] in LINES else "") == kind]
+    kind = _kind(cell)
+    alike = [other for other in cells if _kind(other) == kind]
     place = alike.index(cell) / max(1, len(alike) - 1)
     return {"linestyle": LINES[kind], "color": mpl.colormaps[SCALES[kind]](0.15 + 0.7 * place), "linewidth": 1.6}
+
+
+def _kind(cell: str) -> str:
+    first = cell.split()[0]
+    return first if first in LINES else ""

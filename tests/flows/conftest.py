@@ -45,8 +45,10 @@ ROUND = [
 @cache
 def zygote() -> str:
     """The socket of the process that commands are forked from; it ends with this one."""
-    path = f"{tempfile.mkdtemp()}/zygote"
+    folder = tempfile.TemporaryDirectory()
+    path = f"{folder.name}/zygote"
     process = subprocess.Popen([sys.executable, str(ZYGOTE), path], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL)
+    atexit.register(folder.cleanup)
     atexit.register(process.kill)
     while not Path(path).exists():
         assert process.poll() is None

@@ -6,6 +6,7 @@ sends it: with the sender's folder, environment, standard output and error. The 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -84,7 +85,9 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         sys.exit(send(sys.argv[1], sys.argv[2:]))
     from flows import environment
+    from flows.servers.private import PR_SET_PDEATHSIG
 
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # whoever tests may be killed
     os.environ.update(environment.QUIET)
     for name, value in environment.DEFAULTS.items():
         os.environ.setdefault(name, value)
