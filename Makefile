@@ -62,6 +62,7 @@ SOLUTIONS := $(DATA)/gsm8k/example_model_solutions_6b.jsonl.gz
 results.recipes = python benchmarks/learning/recipes.py
 results.tree-search = python benchmarks/learning/tree_search.py
 results.campaign = python benchmarks/rounds.py --recipe amplify --rounds 5 --jobs 3
+results.unlabelled = python benchmarks/rounds.py --recipe amplify --rounds 5 --jobs 3 --settings oversight.budget=0 curator.min_precision=0.5
 results.selection = python benchmarks/learning/selection.py
 results.rounds = python benchmarks/rounds.py
 results.naive = python benchmarks/rounds.py --recipe naive

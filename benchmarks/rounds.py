@@ -135,7 +135,6 @@ def show(campaigns: list[dict[str, Any]]) -> str:
     rows: list[tuple[object, ...]] = []
     for found in campaigns:
         for each in found["rounds"]:
-            failed = [gate["name"] for gate in each["gates"] if not gate["passed"]]
             before, after = ((each["benchmark"] or {}).get(moment) for moment in ("before", "after"))
             rows.append(
                 (
@@ -144,7 +143,7 @@ def show(campaigns: list[dict[str, Any]]) -> str:
                     each["round"],
                     interval(before),
                     interval(after),
-                    "yes" if each["learner"]["promoted"] else "no: " + ", ".join(failed),
+                    "yes" if each["learner"]["promoted"] else f"no: {each['reason']}",
                     each["human_labels"],
                     f"{each['total']:.0f}",
                 )

@@ -32,9 +32,9 @@ class People(Entry):
     auc: float | None
     """Probability that it scores an answer they call right above one they call wrong."""
     audited: int
-    """Of those answers, how many were drawn at random from what would be kept on its word."""
+    """Of those answers, how many were drawn at random, category by category, from what would be kept on its word."""
     upheld: float | None
-    """Share of these that people call right: its precision where it counts, without bias."""
+    """Share of these that people call right. Categories take turns, two where people showed nothing: not the precision over all."""
 
 
 class Standing(Entry):

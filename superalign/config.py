@@ -7,6 +7,8 @@ differs, and ``config.build()`` is the whole factory. Nothing heavy is imported 
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from superalign.errors import ConfigError
 from superalign.settings import read_file, read_pair, short
+
+PLAIN = {"tuple_type": "give a list", "model_type": "give a mapping", "model_attributes_type": "give a mapping"}
+"""What is said of a value in whose place Python would have a tuple or an object."""
 
 
 class Config(BaseModel):
@@ -44,16 +49,17 @@ def load(model: type[C], recipe: str, overrides: Sequence[str] = (), folder: Pat
     settings = merge(model().model_dump(mode="json"), read_file(file))
     if "recipe" in model.model_fields:
         settings["recipe"] = file.stem
-    return _fill(model, settings, overrides, f"recipe {recipe}")
+    return fill(model, settings, f"recipe {recipe}", overrides)
 
 
 def override(config: C, overrides: Sequence[str]) -> C:
     """A configuration with ``key=value`` overrides over it; ConfigError as ``load`` raises."""
-    return _fill(type(config), config.model_dump(mode="json"), overrides, type(config).__name__)
+    return fill(type(config), config.model_dump(mode="json"), type(config).__name__, overrides)
 
 
-def _fill(model: type[C], settings: Any, overrides: Sequence[str], what: str) -> C:
-    for path, value in sorted(map(read_pair, overrides), key=lambda pair: pair[0][-1] != "type"):
+def fill(model: type[C], settings: Any, what: str, overrides: Sequence[str] = ()) -> C:
+    """The configuration that settings from ``what`` make, with overrides over them: the whole before its parts, a type before the rest."""
+    for path, value in sorted(map(read_pair, overrides), key=lambda pair: (len(pair[0]), pair[0][-1] != "type")):
         settings = _put(settings, path, value)
     try:
         return model.model_validate(settings)
@@ -64,7 +70,7 @@ def _fill(model: type[C], settings: Any, overrides: Sequence[str], what: str) ->
 def find(recipe: str, folder: Path | None) -> Path:
     """The file of a recipe."""
     if recipe.endswith((".yaml", ".yml")) or "/" in recipe:
-        if not Path(recipe).is_file():
+        if not os.path.isfile(recipe):  # noqa: PTH113 - where it is too long for a path, Path.is_file raises
             raise ConfigError(f"there is no recipe file {recipe!r}; give the path of a YAML file, or the name of a recipe")
         return Path(recipe)
     names = sorted(path.stem for path in folder.glob("*.yaml")) if folder else []
@@ -94,11 +100,13 @@ def explain(model: type[BaseModel], settings: Any, error: ValidationError) -> st
         found = found.get("type") if isinstance(found, dict) else found
         return f"{where}.type cannot be {short(found)}{nearest(str(found), _tags(owners, path[-1]))}"
     if first["type"] == "literal_error":
-        return f"{where} cannot be {short(found)}{nearest(str(found), _words(owners, path[-1]))}"
+        words = [word.strip("'") for word in re.split(", | or ", first["ctx"]["expected"])]
+        return f"{where} cannot be {short(found)}{nearest(str(found), words)}"
     if first["type"] == "missing":
         return f"{where} is missing; give it with {where}=..."
-    why = first["msg"].removeprefix("Value error, ")
-    return f"{where} cannot be {short(found)}: {why[:1].lower()}{why[1:]}"
+    why = PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
+    why = f"{why[:1].lower()}{why[1:]}"
+    return f"{where} cannot be {short(found)}: {why}" if where else why
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -130,11 +138,10 @@ def _follow(model: type[BaseModel], settings: Any, loc: Sequence[str | int]) -> 
     path: Where = ()
     owners: list[type[BaseModel]] = [model]
     for index, part in enumerate(loc):
-        last = index == len(loc) - 1
-        if isinstance(settings, dict) and part not in settings and not last and settings.get("type") == part:
+        if isinstance(settings, dict) and part not in settings and settings.get("type") == part:
             continue
         path = (*path, part)
-        if last:
+        if index == len(loc) - 1:
             break
         owners = [inner for owner in owners for inner in _inner(owner, part)]
         settings = _inside(settings, part)
@@ -165,10 +172,6 @@ def _leaves(annotation: Any) -> list[Any]:
 def _literals(owner: type[BaseModel], part: str | int) -> list[str]:
     field = owner.model_fields.get(str(part))
     return [leaf for leaf in _leaves(field.annotation) if isinstance(leaf, str)] if field else []
-
-
-def _words(owners: Iterable[type[BaseModel]], part: str | int) -> list[str]:
-    return [word for owner in owners for word in _literals(owner, part)]
 
 
 def _tags(owners: Iterable[type[BaseModel]], part: str | int) -> list[str]:

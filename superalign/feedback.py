@@ -33,7 +33,7 @@ def join(queries: Artifact, responses: Artifact, critiques: Artifact, labels: It
     Raises:
         ArtifactError: A response has no query or no critique, or the files are in different orders.
     """
-    human = {(label.prompt, label.text): label for label in labels if label.verdict is not None}
+    human = said(labels)
     judge, asked, query = _judge(critiques), queries.records(Query), None
     rows = zip_longest(responses.records(Response), _by(judge, critiques), _by(CONSISTENCY, critiques))
     for response, critique, vote in rows:
@@ -58,12 +58,18 @@ def groups(feedback: Iterable[Feedback]) -> Iterator[list[Feedback]]:
 
 
 def best(group: Sequence[Feedback]) -> Feedback | None:
-    """The answer to keep: the highest score, one a person judged before others, then the most agreed on; None if none was judged."""
-    return min(
-        (row for row in group if row.source != UNJUDGED),
-        key=lambda row: (-row.score, not is_human(row.source), -row.agreement, row.id),
-        default=None,
-    )
+    """The answer to keep, of those that were judged and not cut off: the first by ``rank``; None where there is none."""
+    return min((row for row in group if row.finished and row.source != UNJUDGED), key=rank, default=None)
+
+
+def rank(row: Feedback) -> tuple[float, bool, float, str]:
+    """What sorts answers the best first: the highest score, one a person judged before others, then the most agreed on."""
+    return -row.score, not is_human(row.source), -row.agreement, row.id
+
+
+def said(labels: Iterable[Label]) -> dict[tuple[str, str], Label]:
+    """The last human verdict on each prompt and answer; unanswered labels are passed over."""
+    return {(label.prompt, label.text): label for label in labels if label.verdict is not None}
 
 
 def is_human(source: str) -> bool:

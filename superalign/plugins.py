@@ -28,12 +28,12 @@ from superalign.critics.panels.cascade import CascadeConfig
 from superalign.critics.panels.panel import PanelConfig
 from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig, MajorityConfig
-from superalign.curation.answers import AnswersConfig, RolloutsConfig
+from superalign.curation.constitution import ConstitutionalConfig
 from superalign.curation.dimensions import DimensionsConfig
 from superalign.curation.drafts.refine import RefineConfig
 from superalign.curation.drafts.tree_search import TreeSearchConfig
+from superalign.curation.ranking import RankingConfig, RolloutsConfig
 from superalign.curation.rejection import RejectionConfig
-from superalign.curation.revision import RevisionConfig
 from superalign.curation.robust import RobustConfig
 from superalign.curation.self_rewarding import SelfRewardingConfig
 from superalign.curation.spin import SpinConfig
@@ -77,8 +77,8 @@ CuratorConfig = union(
     "superalign.curation",
     BestVsWorstConfig,
     MajorityConfig,
-    RevisionConfig,
-    AnswersConfig,
+    ConstitutionalConfig,
+    RankingConfig,
     RolloutsConfig,
     StarConfig,
     SpinConfig,

@@ -76,7 +76,9 @@ class Policy(Record):
 
     @classmethod
     def store(cls, role: Role, folder: Path) -> Self:
-        """Moves a finished folder into the store under the name of its content."""
+        """Moves a finished folder of the workspace into the store under the name of its content; PolicyError where it is no such folder."""
+        if ".." in folder.parts or not folder.absolute().is_relative_to(Path.cwd()):
+            raise PolicyError(f"{folder} lies outside the workspace, and a policy is moved into its store: copy the folder into it first")
         md5 = folder_md5(folder)
         target = STORE / md5
         if not target.is_dir():

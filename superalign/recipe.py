@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.config import Config
@@ -14,8 +14,9 @@ from superalign.critics.constitution import ConstitutionConfig
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.lessons import Lessons
 from superalign.critics.panels import MembersConfig
-from superalign.curation import BestVsWorstConfig
-from superalign.curation.revision import RevisionConfig
+from superalign.curation import BestVsWorstConfig, MajorityConfig
+from superalign.curation.constitution import ConstitutionalConfig
+from superalign.curation.rejection import RejectionConfig
 from superalign.curation.robust import RobustConfig
 from superalign.curation.spin import SpinConfig
 from superalign.domains import ArithmeticConfig, CollectionConfig
@@ -91,7 +92,7 @@ class RoundConfig(Config):
         """The models round 0 begins with; a critic that names none begins as the learner does.
 
         Raises:
-            ConfigError: The domain ships no weights, and none are named; or the critic cannot be taught as asked.
+            ConfigError: The domain ships no weights, and none are named; or a model for the critic alone.
         """
         learner, critic = self.learner.model, getattr(self.critic, "model", None)
         if learner is None and not isinstance(self.domain, ArithmeticConfig):
@@ -100,7 +101,6 @@ class RoundConfig(Config):
             )
         if learner is None and critic is not None:
             raise ConfigError("critic.model is named and learner.model is not; name both, or neither for the shipped weights")
-        self._teachable()
         trusted = bool(getattr(self.engine, "trust_remote_code", False))
         return Bases(learner=learner, critic=critic or learner, trust_remote_code=trusted)
 
@@ -108,8 +108,21 @@ class RoundConfig(Config):
         """ConfigError where the critic cannot learn what it is to learn, or not so."""
         if self.critic_learner is not None and self.critic_learner.model is not None:
             raise ConfigError("critic_learner.model is read by nothing: name the critic's base with critic.model")
-        if self.critic_learner is not None and (self.critic.type == "reward") != (self.critic_learner.type == "reward"):
-            way = "critic_learner.type=reward, or " if self.critic.type == "reward" else "critic_learner.type=sft, or " * self.critic.writes
+        if self.lessons != "composed" and self.critic_learner is None and not self.own_judge:
+            raise ConfigError(f"lessons={self.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
+        if self.lessons != "composed" and not isinstance(self.critic, ModelConfig):
+            raise ConfigError(
+                f"lessons={self.lessons} are chosen by what the critic writes, and critic.type={self.critic.type} does not write "
+                "critiques of its own; set lessons=composed, or a critic that does, for example critic.type=generative"
+            )
+        if self.lessons == "tampered" and self._wordless:
+            raise ConfigError(
+                "lessons=tampered asks a model in words, and the weights shipped with domain.type=arithmetic read none; set "
+                "lessons=composed, or name learner.model and critic.model"
+            )
+        taught = "reward" if self.critic.type == "reward" else "sft" if self.critic.writes else None
+        if self.critic_learner is not None and self.critic_learner.type != taught:
+            way = f"critic_learner.type={taught}, or " if taught else ""
             raise ConfigError(
                 f"critic.type={self.critic.type} is not taught by critic_learner.type={self.critic_learner.type}; "
                 f"set {way}critic_learner=null"
@@ -118,13 +131,6 @@ class RoundConfig(Config):
             raise ConfigError(
                 "critic.type=cascade is not taught: its thresholds hold for the weights they were calibrated with; set critic_learner=null"
             )
-        if self.lessons != "composed" and self.critic_learner is None and not self.own_judge:
-            raise ConfigError(f"lessons={self.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
-        if self.lessons != "composed" and not isinstance(self.critic, ModelConfig):
-            raise ConfigError(
-                f"lessons={self.lessons} are chosen by what the critic writes, and critic.type={self.critic.type} does not write "
-                "critiques of its own; set lessons=composed, or a critic that does, for example critic.type=generative"
-            )
 
     def fitting(self) -> Self:
         """The recipe itself, once its parts go together.
@@ -132,21 +138,43 @@ class RoundConfig(Config):
         Raises:
             ConfigError: A part needs what no other gives; with the parts that would.
         """
-        made, needed = getattr(self.curator, "makes", None), getattr(self.learner, "needs", None)
-        if made is not None and needed is not None and needed not in made:
-            curators = ", ".join(sorted(_types(CuratorConfig, lambda part: needed in part.makes)))
-            learners = ", ".join(sorted(_types(LearnerConfig, lambda part: part.needs is None or part.needs in made)))
+        self._together()
+        if not self._matched:
+            parts = (("curator", CuratorConfig), ("learner", LearnerConfig))
+            ways = [f"{name}.type to one of {', '.join(fit)}" for name, union in parts if (fit := sorted(self._instead(name, union)))]
             raise ConfigError(
-                f"learner.type={self.learner.type} is trained on {needed}, and curator.type={self.curator.type} makes "
-                f"{' and '.join(sorted(made))}; set curator.type to one of {curators}, or learner.type to one of {learners}"
+                f"learner.type={self.learner.type} is trained on {self.learner.needs}, and curator.type={self.curator.type} makes "
+                f"{' and '.join(sorted(self.curator.makes))}; set {', or '.join(ways) or 'both to others'}"
             )
+        return self
+
+    def _together(self) -> None:
+        """ConfigError where parts do not go together, but for what the curator makes and the learner needs."""
         self._curated()
         self._criticised()
         self._judged()
         self._asked()
         self._shown()
         self._played_back()
-        return self
+        self._drawn()
+        self._teachable()
+
+    @property
+    def _matched(self) -> bool:
+        """Whether the curator makes what the learner needs; of a third party's, which says nothing of itself, nothing is asked."""
+        made, needed = getattr(self.curator, "makes", None), getattr(self.learner, "needs", None)
+        return made is None or needed is None or needed in made
+
+    def _instead(self, name: str, union: Any) -> Iterator[str]:
+        """Which parts, as they are by default, would go with all others in the place of one."""
+        for part in get_args(get_args(union)[0]):
+            try:
+                other = self.model_copy(update={name: part()})
+                other._together()
+            except (ConfigError, ValidationError):  # a third party's may be nothing without settings
+                continue
+            if other._matched:
+                yield part.model_fields["type"].default
 
     def _played_back(self) -> None:
         """ConfigError where something has to be written anew, and all there is is a recording."""
@@ -166,6 +194,15 @@ class RoundConfig(Config):
                 "for example transformers"
             )
 
+    def _drawn(self) -> None:
+        """ConfigError where what is reinforced is not drawn as the policy is."""
+        given = self.sampling
+        if getattr(self.learner, "needs", None) == "rollouts" and self._matched and (given.temperature, given.top_p) != (1, 1):
+            raise ConfigError(
+                f"learner.type={self.learner.type} reinforces what the policy draws as it is, and not at sampling.temperature="
+                f"{given.temperature:g} and sampling.top_p={given.top_p:g}; set sampling.temperature=1 and sampling.top_p=1"
+            )
+
     def _curated(self) -> None:
         """ConfigError where the curator asks for what critic or domain do not give."""
         if getattr(self.curator, "teaches", False) and self.critic_learner is None and not self.own_judge:
@@ -174,9 +211,9 @@ class RoundConfig(Config):
                 "give a critic_learner"
             )
         revised = self.critic.type != "panel" and any(isinstance(part, ConstitutionConfig) for part in self._judges)
-        if isinstance(self.curator, RevisionConfig) and not revised:
+        if isinstance(self.curator, ConstitutionalConfig) and not revised:
             raise ConfigError(
-                f"curator.type=revision learns from what the critic would write instead, and critic.type={self.critic.type} writes no "
+                f"curator.type=constitution learns from what the critic would write instead, and critic.type={self.critic.type} writes no "
                 "answers; set critic.type=constitution, or curator.type=refine, for which the learner writes them"
             )
         subject = self.domain.subject() if getattr(self.curator, "verifies", False) and isinstance(self.domain, CollectionConfig) else None
@@ -184,6 +221,22 @@ class RoundConfig(Config):
             raise ConfigError(
                 f"curator.type={self.curator.type} compares final answers, and those of domain.type={subject.name} are judged by a "
                 "critic alone, without a verifier; set curator.type=best_vs_worst, or another domain"
+            )
+        if subject is not None and not subject.compared:
+            raise ConfigError(
+                f"curator.type={self.curator.type} compares final answers, and of domain.type={subject.name} answers that differ may both "
+                "be right; set curator.type=best_vs_worst, or another domain"
+            )
+        if isinstance(self.curator, MajorityConfig) and self.validation.min_fresh > 0 and "fresh" not in self.validation.warnings:
+            raise ConfigError(
+                f"curator.type=majority keeps nothing that people made, and validation.min_fresh={self.validation.min_fresh:g} wants a "
+                "share of it; set validation.min_fresh=0, or another curator"
+            )
+        greedy = self.sampling.temperature == 0 and self.amplify is None and not isinstance(self.engine, ReplayConfig)
+        if isinstance(self.curator, RejectionConfig) and (greedy or self.sampling.num_samples == 1):
+            raise ConfigError(
+                f"curator.type=rejection pairs different answers to a query, and sampling.{'temperature=0' if greedy else 'num_samples=1'} "
+                "gives no two; raise it, or set curator.type=best_vs_worst"
             )
 
     def _criticised(self) -> None:
@@ -195,6 +248,11 @@ class RoundConfig(Config):
             raise ConfigError(
                 f"{part}, and critic.type={self.critic.type} says nothing but a score; set one that explains, for example "
                 "critic.type=generative"
+            )
+        if revises and isinstance(self.domain, ArithmeticConfig) and self.critic.type in ("panel", "cascade"):
+            raise ConfigError(
+                f"curator.type={self.curator.type} has answers of domain.type=arithmetic gone on from where a bare critique ends, and "
+                f"critic.type={self.critic.type} says beside it who said what; set critic.type=generative"
             )
         # What verifies holds what it has written against final answers, and asks no critic.
         writes = getattr(self.curator, "writes", False) and not getattr(self.curator, "verifies", False)
@@ -210,14 +268,18 @@ class RoundConfig(Config):
                 f"critic.type={self.critic.type} compares answers to one query, and sampling.num_samples=1 gives it nothing to compare; "
                 "raise sampling.num_samples, or set a critic that scores each answer by itself, for example critic.type=generative"
             )
-        named = any(getattr(part, "model", None) is not None for part in (self.learner, self.critic))
         reads = next((part.type for part in self._judges if part.writes and not isinstance(part, GenerativeConfig)), None)
-        local = isinstance(self.domain, ArithmeticConfig) and isinstance(self.critic_engine, TransformersConfig | VllmConfig)
-        if local and reads and not named:
+        if self._wordless and reads:
             raise ConfigError(
                 f"a critic of type {reads} asks a model in words, and the weights shipped with domain.type=arithmetic read none; "
                 "set critic.type=generative, which they are taught to be, or name learner.model and critic.model"
             )
+
+    @property
+    def _wordless(self) -> bool:
+        """Whether the critic's weights are those shipped with arithmetic, which read no words."""
+        named = any(getattr(part, "model", None) is not None for part in (self.learner, self.critic))
+        return isinstance(self.domain, ArithmeticConfig) and isinstance(self.critic_engine, TransformersConfig | VllmConfig) and not named
 
     def _judged(self) -> None:
         """ConfigError where the learner cannot be its own judge."""
@@ -300,10 +362,3 @@ class CampaignConfig(Config):
     """How many rounds."""
     number: int | None = Field(default=None, ge=1)
     """Number of the one round that is to be completed; None begins or resumes whatever comes next."""
-
-
-def _types(union: Any, fits: Callable[[Any], bool]) -> Iterator[str]:
-    """The ``type`` of every part of a union of configurations that fits; a third party's, which says nothing of itself, is left out."""
-    for part in get_args(get_args(union)[0]):
-        if hasattr(part, "makes" if union is CuratorConfig else "needs") and fits(part):
-            yield part.model_fields["type"].default

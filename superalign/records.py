@@ -229,6 +229,8 @@ class Answer(BaseModel):
     """The places in it that the critique found wrong."""
     response: str | None = None
     """Id of the response; None for an answer that nobody sampled."""
+    finished: bool = True
+    """Whether it ended by itself, not at the token limit."""
 
 
 class Example(Record):
@@ -329,6 +331,8 @@ class Outcome(Record):
     score: float | None = Field(default=None, ge=0, le=1)
     """On the critic's own test: the probability it gives to the one response being right; ``correct`` says whether it is. On the attacks:
     the mean of what the round's critic gives to the samples; None where it came to no verdict."""
+    said: bool | None = None
+    """On the critic's own test: its verdict, whether the response is right; None where it came to none."""
     found: bool | None = None
     """On the critic's own test: whether the critic names the first wrong step; None where there is none, or the truth names none."""
     talked_over: bool | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ MAX_DEPTH = 12
 """Deepest nesting in a recipe."""
 SHOWN = 60
 """Characters of a wrong value that a message shows."""
+ODD = re.compile(r"[-+]?0[0-9a-z_]|.*:")
+"""Numbers that only YAML 1.1 takes for some: ``0100`` is 64 there, ``1:30`` is 90."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,10 +36,23 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+def _number(read: Callable[[_Loader, yaml.ScalarNode], Any], loader: _Loader, node: yaml.ScalarNode) -> Any:
+    return node.value if ODD.match(node.value) else read(loader, node)
+
+
+# What is no plain number stays the text it is, `yes` and `no` too: the field it is for says what it means, and a number is none of them.
+_Loader.add_constructor("tag:yaml.org,2002:bool", lambda _, node: node.value)
+_Loader.add_constructor("tag:yaml.org,2002:int", partial(_number, _Loader.construct_yaml_int))
+_Loader.add_constructor("tag:yaml.org,2002:float", partial(_number, _Loader.construct_yaml_float))
+
+
 def read_file(file: Path) -> dict[str, Any]:
     """The settings in a file; ConfigError where it is too large, not a mapping, or holds tags, aliases or endless nesting."""
-    with file.open("rb") as stream:
-        text = stream.read(MAX_BYTES + 1)
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror}); name another") from error
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{file} is longer than {MAX_BYTES} bytes; a recipe holds only what differs from the defaults")
     try:

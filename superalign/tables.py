@@ -123,7 +123,7 @@ def _length(stream: IO[bytes], line: bytes, most: int) -> str:
 def _jsonl(_: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(_lines(stream, limits), 1):
         if not line.isspace():
-            yield number, _object(line)
+            yield number, parsed(line)
 
 
 class _TwiceError(Exception):
@@ -140,7 +140,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_once)
 
 
-def _object(line: bytes) -> Row:
+def parsed(line: bytes) -> Row:
+    """The object in a line of JSONL, no key of which may stand twice."""
     try:
         row = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
@@ -163,7 +164,7 @@ def _csv(path: str, stream: IO[bytes], limits: Limits) -> Iterator[tuple[int, Ro
     names = reader.fieldnames or ()
     if len(names) == 1 and (separator := next((sign for sign in ";\t" if sign in names[0]), None)):
         raise DataError(f"{path} has one column, {names[0][:80]!a}: separate its cells by commas, and not by {separator!a}")
-    _distinct(path, names)
+    distinct(path, names)
     for number, row in enumerate(reader, 1):
         yield (
             number,
@@ -177,7 +178,7 @@ def _width(row: dict[Any, Any]) -> int:
     return sum(value is not None for name, value in row.items() if name is not None) + len(row.get(None, ()))
 
 
-def _distinct(path: str, names: Iterable[str]) -> None:
+def distinct(path: str, names: Iterable[str]) -> None:
     """Refuses two columns of one name, of which one would hide the other."""
     name, count = next(iter(Counter(names).most_common(1)), ("", 0))
     if count > 1:
@@ -192,7 +193,7 @@ def _parquet(file: Path, limits: Limits, wanted: Callable[[str], object]) -> Ite
             groups = range(table.metadata.num_row_groups)
             size = sum(table.metadata.row_group(group).total_byte_size for group in groups)
             names = table.schema_arrow.names
-            _distinct(str(file), names)
+            distinct(str(file), names)
             used = [name for name in names if wanted(name)]
             others = dict.fromkeys(names)
             for group in groups if size <= limits.file else ():

@@ -10,6 +10,7 @@ from random import Random
 from superalign.artifacts import Artifact
 from superalign.curation import CurationContext
 from superalign.curation.tools import Tools
+from superalign.domains import Task
 from superalign.feedback import join
 from superalign.oversight.audit import audit
 from superalign.plugins import CriticConfig, CuratorConfig, DomainConfig, EngineConfig
@@ -43,16 +44,18 @@ def curate(
     judged = [list(artifact.records(Label)) for artifact in (*past_labels, labels)]
     said = list(chain.from_iterable(judged))
     asked = sorted({row["category"] for artifact in (queries, *past) for row in artifact.read(["category"])})
+    task = domain.build()
     with ExitStack() as held:
         writes = getattr(curator, "writes", False)
-        tools = held.enter_context(_tools(domain, engine, critic, critic_engine, learner, judge, rng_seed)) if writes else None
+        tools = held.enter_context(_tools(task, domain, engine, critic, critic_engine, learner, judge, rng_seed)) if writes else None
         context = CurationContext(
             rng=Random(f"curate {folder} {rng_seed}"),
             demonstrations=demonstrations.records(Example),
             added=chain.from_iterable(artifact.records(Example) for artifact in added),
             past=[artifact.records(Example) for artifact in past],
             labels=said,
-            precision={row.category: row.precision for row in audit(judged, asked, set(domain.build().taxonomy()))},
+            precision={row.category: row.precision for row in audit(judged, asked, set(task.taxonomy()))},
+            task=task,
             tools=tools,
         )
         kept = curator.build().curate(join(queries, responses, critiques, said), context)
@@ -63,6 +66,7 @@ def curate(
 
 @contextmanager
 def _tools(
+    task: Task,
     domain: DomainConfig,
     engine: EngineConfig,
     critic: CriticConfig,
@@ -72,7 +76,6 @@ def _tools(
     rng_seed: int,
 ) -> Iterator[Tools]:
     """Learner and critic at work, until the curator is done."""
-    task = domain.build()
     with ExitStack() as held:
         writer = held.enter_context(closing(engine.build(learner.verify(), task.system)))
         refiner = held.enter_context(closing(critic_engine.build(judge.verify(), judge_system(task))))

@@ -17,7 +17,6 @@ from typing import Literal
 
 from superalign.artifacts import Artifact
 from superalign.critics import ModelConfig
-from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.lessons import held_out
 from superalign.critics.panels import MembersConfig
@@ -119,7 +118,7 @@ def evaluate(
         yield from _counted(task, sheets, iter(marks), measured)
         for moment, policy in policies:
             yield from (row.model_copy(update={"moment": moment}) for row in measured[policy.md5])
-        if told and not isinstance(critic, ConsistencyConfig):
+        if told and (critic.writes or critic.type == "reward"):
             judged = list(exam.judges(critic, engine, (("before", judge_before), ("after", judge_after)), written, told))
             injection.warn(judged)
             yield from judged
@@ -232,7 +231,8 @@ class Exam:
             samples=1,
             correct=int(ruling.right),
             unique=1,
-            score=None if said.verdict is None else said.score,
+            score=_score(said),
+            said=said.verdict,
             found=compared(self.task.steps(answer.text), ruling, said).found,
         )
 

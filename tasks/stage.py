@@ -158,4 +158,4 @@ def _forget_older(transaction: Transaction) -> None:
     kept = RESULTS / str(transaction.key)
     for path in kept.parent.glob(f"{kept.name.rpartition('-')[0]}-*"):
         if path.name != kept.name:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may forget it too

@@ -14,7 +14,10 @@ import pytest
 from flows.cli.parser import parse
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "infra" / "README.md"]
+HINTS = ("infra/setup.sh", "docs/models.md", "superalign/engines/vllm/engine.py", "superalign/serving/__init__.py")
+"""Who says how vLLM is installed."""
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
 USE_THE_EXAMPLE = """
 import random
@@ -99,27 +102,54 @@ def test_a_package_may_be_imported_before_the_library_that_loads_it(tmp_path: Pa
     assert use(tmp_path, "import superalign_example, superalign.recipe; print('both')") == ["both"]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def headings(document: Path) -> set[str]:
+    """What a link may name in a document: its headings, written as anchors."""
+    titles = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@every_document
 def test_every_link_in_a_document_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
-    assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
+    links = [link for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", document.read_text()) if "://" not in link]
+    places = [(link, document.parent / path if path else document, anchor) for link in links for path, _, anchor in [link.partition("#")]]
+    assert [link for link, path, anchor in places if not path.exists() or (anchor and anchor not in headings(path))] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@every_document
 def test_every_source_file_a_document_names_exists(document: Path) -> None:
     named = set(re.findall(r"`((?:superalign|tasks|flows|tests|infra|benchmarks|docs)/[\w./-]+)`", document.read_text()))
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
-@pytest.mark.parametrize(
-    "document", [*DOCUMENTS, ROOT / "infra" / "README.md", ROOT / "infra" / "compose.yaml"], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "infra" / "compose.yaml"], ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_command_a_document_shows_is_one_the_program_takes(document: Path) -> None:
     shown = re.findall(r"^(?:    |#.* worker |    kubectl .* -- )(superalign [^#`\n]*)", document.read_text(), re.MULTILINE)
     for command in shown:
         words = shlex.split(command)[1:]
+        assert "|" not in words, f"`{command}` is a pipe where it is pasted"
         if words != ["--help"]:
             assert parse(words).call
+
+
+@pytest.mark.data
+def test_every_folder_of_public_data_that_tests_benchmarks_and_studies_read_has_a_row_with_its_files(public_data: Path) -> None:
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "superalign" / "studies").rglob("*.py")]
+    code = "".join(path.read_text() for path in sources)
+    folders = {path.name for path in public_data.iterdir() if path.is_dir()}
+    named = {name for name in folders if re.search(rf"""["'=/]{name}["'/]""", code)}
+    section = (ROOT / "docs" / "data.md").read_text().partition("## Public data")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.MULTILINE))
+    assert set(rows) == named
+    files = [
+        public_data / folder / file for folder, cell in rows.items() for file in re.findall(r"`([^`]+\.(?:csv|jsonl(?:\.gz)?))`", cell)
+    ]
+    assert [file.name for file in files if "MODEL" not in file.name and not file.is_file()] == []
+
+
+def test_every_hint_to_install_vllm_names_the_versions_that_the_project_takes() -> None:
+    (wanted,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["vllm"]
+    hints = [path.read_text().count(f".venv/bin/uv pip install '{wanted}'") for path in map(ROOT.joinpath, HINTS)]
+    assert hints == [1] * len(HINTS)
 
 
 def test_the_papers_named_in_the_code_are_the_papers_in_the_index() -> None:

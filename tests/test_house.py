@@ -72,7 +72,7 @@ def test_reading_a_recipe_or_the_journal_imports_nothing_heavy(module: str) -> N
         ("superalign/attackers/seeds.py", "import superalign.critics", "Attackers, critics, learners and curation"),
         ("superalign/critics/consistency.py", "from superalign.domains.arithmetic import truth", "Nobody who makes training data"),
         ("superalign/critics/consistency.py", "import superalign.domains.key", "Nobody who makes training data"),
-        ("superalign/curation/ranking.py", "import superalign.evaluation", "Nobody who makes training data"),
+        ("superalign/curation/best_vs_worst.py", "import superalign.evaluation", "Nobody who makes training data"),
         ("flows/cli/__init__.py", "import torch", "The order of stages is all a flow knows"),
     ],
 )

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from benchmarks.learning import recipes
-from benchmarks.learning.recipes import Plan, interval
+from benchmarks.learning.recipes import FIRST, RAN, Plan, borrow, interval
 from flows.cli.parser import parse
-from superalign.evaluation.statistics import Bootstrap
+from flows.papers import RECIPES, Measured, results
+from superalign.config import load
+from superalign.evaluation.statistics import Bootstrap, Estimate
+from superalign.journal import ROUNDS, Change, RoundRecord
+from superalign.recipe import RoundConfig
+from tasks.stage import RESULTS as KEPT
 
 ROOT = Path(__file__).parents[1]
 TARGETS = dict(re.findall(r"^results\.([a-z-]+) = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -51,6 +56,61 @@ def test_the_recorded_command_asks_for_what_was_run(plan: Plan) -> None:
     asked = recipes.words().parse_args(shlex.split(plan.command)[2:])
     given = (asked.rounds or recipes.NUM_ROUNDS, tuple(asked.seeds or recipes.SEEDS), tuple(asked.settings))
     assert (asked.recipes, given) == ([plan.recipe], (plan.rounds, plan.seeds, plan.settings))
+
+
+def ran(folder: Path, plan: Plan, seed: int) -> Path:
+    """The workspace of a recipe that was run, in which each file holds the recipe's name."""
+    workspace, change = plan.workspace(folder, seed), Change(before="learner/1", after="learner/1", promoted=True)
+    (workspace / ROUNDS).mkdir(parents=True)
+    for number in (0, 1):
+        config = load(RoundConfig, plan.recipe, [f"rng_seed={seed}"], RECIPES).model_dump(mode="json") if number else {}
+        record = RoundRecord(round=number, parent=None, recipe=plan.recipe, config=config, code="", learner=change, critic=change)
+        (workspace / ROUNDS / f"{number:04}.json").write_text(record.model_dump_json())
+    files = [f"data/rounds/{number}/{file}.parquet" for number, _, file in FIRST]
+    keys = [f"{KEPT}/data/rounds/{number}/{stage}-key" for number, stage, _ in FIRST]
+    for path in (*files, *keys, "data/rounds/0001/examples.parquet", RAN):
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).write_text(plan.recipe)
+    return workspace
+
+
+def test_a_recipe_is_lent_the_first_stages_of_the_one_that_asked_most_alike_with_its_seed(tmp_path: Path) -> None:
+    for recipe, seed in (("spin", 0), ("exo", 0), ("star", 0), ("kto", 1)):
+        ran(tmp_path, Plan(recipe, 1, (0, 1), ()), seed)
+    pro = Plan("pro", 1, (0,), ())
+    workspace = pro.workspace(tmp_path, 0)
+    borrow(pro, 0, tmp_path, workspace)
+    lent = {path.relative_to(workspace).as_posix(): path.read_text() for path in workspace.rglob("*") if path.is_file()}
+    assert set(lent.values()) == {"exo"}
+    assert sorted(lent) == sorted(
+        [f"data/rounds/{number}/{file}.parquet" for number, _, file in FIRST]
+        + [f"{KEPT}/data/rounds/{number}/{stage}-key" for number, stage, _ in FIRST]
+    )
+
+
+def test_nothing_is_lent_to_a_recipe_that_was_begun_or_where_none_was_run(tmp_path: Path) -> None:
+    pro = Plan("pro", 1, (0,), ())
+    workspace = pro.workspace(tmp_path, 0)
+    borrow(pro, 0, tmp_path, workspace)
+    assert not workspace.exists()
+    ran(tmp_path, Plan("exo", 1, (0,), ()), 0)
+    workspace.mkdir()
+    borrow(pro, 0, tmp_path, workspace)
+    assert list(workspace.iterdir()) == []
+
+
+def test_what_is_recorded_stands_beside_other_recipes_and_other_settings(tmp_path: Path) -> None:
+    path, value = tmp_path / "learning.json", Estimate(mean=0.5, low=0.4, high=0.6, n=9)
+    estimates = dict.fromkeys(("base", "champion", "control", "over_base", "over_control"), value)
+    where = {"date": "2026-01-01", "commit": "abc", "machine": "one core"}
+    plain = {"command": "measure", "rounds": 1, "seeds": (0,), "candidates": (), "labels": 0, **estimates, **where}
+    for steps, (recipe, settings) in enumerate((("star", ()), ("star", ("curator.rationalise=false",)), ("spin", ()), ("star", ()))):
+        recipes.record(path, Measured.model_validate({"recipe": recipe, "settings": settings, "steps": steps, **plain}))
+    assert [(one.recipe, one.settings, one.steps) for one in results(path).measured] == [
+        ("spin", (), 2),
+        ("star", (), 3),
+        ("star", ("curator.rationalise=false",), 1),
+    ]
 
 
 def test_the_interval_of_one_seed_is_that_of_its_problems() -> None:

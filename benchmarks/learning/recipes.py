@@ -1,23 +1,26 @@
 """Recipes: what each way of learning gains on arithmetic, over the base and over plain SFT with as many steps and human labels.
 
-    python benchmarks/learning/recipes.py                            # every recipe, two rounds, seeds 0, 1, 2
-    python benchmarks/learning/recipes.py --recipes star spin        # some of them
+    python benchmarks/learning/recipes.py                            # every recipe, one round, seeds 0, 1, 2
+    python benchmarks/learning/recipes.py --recipes spin --rounds 3  # some of them, for longer
     python benchmarks/learning/recipes.py --recipes star --settings domain.rng_seed=777 --output star.json  # others, to try on
     python benchmarks/learning/recipes.py --quick --recipes star     # a round of a minute, which shows that it runs
 
-Each recipe and seed has a workspace of its own under --folder; what is finished there is not run again. Exact match is that of greedy
-answers to the half of the benchmark that nothing decides on; intervals (95 %) are drawn over problems and seeds. Prints a table, and
-records it where `superalign papers` reads it. The process ends with 1 where a recipe failed.
+Each recipe and seed has a workspace of its own under --folder; what is finished there is not run again, and what the first stages of
+another recipe made of the same queries, samples and critic is taken from there. Exact match is that of greedy answers to the half of the
+benchmark that nothing decides on; intervals (95 %) are drawn over problems and seeds. Each recipe is recorded, where `superalign papers`
+reads it, once its seeds are through; the table of all that is recorded is printed last. The process ends with 1 where a recipe failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +28,12 @@ import numpy as np
 from benchmarks.learning import control
 from benchmarks.shared import ROOT, circumstances, rounds, side_by_side, superalign, table
 from flows.papers import RECIPES, RESULTS, Measured, Results, results
+from superalign.config import load
 from superalign.evaluation.statistics import Bootstrap, Estimate, Floats
 from superalign.journal import RoundRecord
+from superalign.recipe import RoundConfig
 from superalign.records import Outcome, content_id
+from tasks.stage import RESULTS as KEPT
 
 ALL = (
     *("default", "naive", "star", "spin", "self-rewarding", "spar", "self-refine", "rso", "exo", "pro", "grpo", "ppo", "relc", "drc"),
@@ -36,9 +42,18 @@ ALL = (
 """Recipes that run on arithmetic."""
 QUICK = ("num_queries=200", "domain.scale=0.2", "evaluation.num_samples=2", "evaluation.num_attacks=16")
 SEEDS = [0, 1, 2]
-NUM_ROUNDS = 2
+NUM_ROUNDS = 1
 RAN = "ran.json"
 """In a workspace whose rounds are over: what ran them."""
+FIRST = (
+    ("0000", "evaluate", "evaluations"),
+    ("0001", "attack", "queries"),
+    ("0001", "respond", "responses"),
+    ("0001", "critique", "critiques"),
+)
+"""Round, stage and file of what recipes often have in common."""
+ASKED = ("domain", "attackers", "num_queries", "sampling", "amplify", "critic", "own_judge")
+"""What decides whether they do, in the order of the stages."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,6 @@ class Campaign:
     control: Floats
     steps: int
     labels: int
-    seconds: float
     where: dict[str, str]
 
 
@@ -86,20 +100,19 @@ def main() -> int:
     for missing in [recipe for recipe in asked.recipes if not (RECIPES / f"{recipe}.yaml").is_file()]:
         print(f"{missing}: skipped, there is no such recipe", file=sys.stderr)
     plans = [Plan(recipe, rounds, seeds, settings) for recipe in asked.recipes if (RECIPES / f"{recipe}.yaml").is_file()]
-    units = [(plan, seed) for plan in plans for seed in plan.seeds]
+    path, found, failed = asked.output or (None if asked.quick else RESULTS), [], []
     with side_by_side(asked.jobs) as pool:
-        done = dict(zip(units, pool.map(lambda unit: run(unit[0], unit[1], asked.folder), units), strict=True))
-    found, failed = [], []
-    for plan in plans:
-        campaigns = [campaign for seed in plan.seeds if (campaign := done[plan, seed])]
-        if len(campaigns) == len(plan.seeds):
+        running = {(plan, seed): pool.submit(run, plan, seed, asked.folder) for plan in plans for seed in plan.seeds}
+        for plan in plans:
+            campaigns = [campaign for seed in plan.seeds if (campaign := running[plan, seed].result())]
+            if len(campaigns) < len(plan.seeds):
+                failed.append(plan.recipe)
+                continue
             found.append(measured(plan, campaigns))
-        else:
-            failed.append(plan.recipe)
-    print(show(found))
+            if path:
+                record(path, found[-1])
+    print(show(results(path).measured if path else found))
     print("\n".join(f"{recipe}: failed, see above" for recipe in failed))
-    if path := asked.output or (None if asked.quick else RESULTS):
-        record(path, found)
     return 1 if failed else 0
 
 
@@ -121,6 +134,7 @@ def run(plan: Plan, seed: int, folder: Path) -> Campaign | None:
     """The campaign of a seed, and its control; None, aloud, where the program failed."""
     workspace = plan.workspace(folder, seed).absolute()
     if not (workspace / RAN).is_file():
+        borrow(plan, seed, folder, workspace)
         # A failed gate (exit code 3) is a result here.
         sizes = (f"rng_seed={seed}", "--rounds", str(plan.rounds))
         ran = superalign(workspace, "run", plan.recipe, *plan.settings, *sizes, "--json", expect=(0, 1, 2, 3))
@@ -131,6 +145,26 @@ def run(plan: Plan, seed: int, folder: Path) -> Campaign | None:
     if not (workspace / control.FILE).is_file():
         subprocess.run([sys.executable, str(ROOT / "benchmarks" / "learning" / "control.py")], cwd=workspace, check=True)
     return read(workspace)
+
+
+def borrow(plan: Plan, seed: int, folder: Path, workspace: Path) -> None:
+    """Lays before the recipe what the first stages made where most was asked as it asks it: a stage takes only what its own key names."""
+    over = [ran.parent for ran in folder.absolute().glob(f"*-{seed}-*/{RAN}")]
+    if workspace.exists() or not over:
+        return
+    ours = load(RoundConfig, plan.recipe, [*plan.settings, f"rng_seed={seed}"], RECIPES).model_dump(mode="json")
+
+    def alike(other: Path) -> tuple[int, float]:
+        theirs = rounds(other)[1].config
+        return len(list(takewhile(lambda name: ours[name] == theirs[name], ASKED))), (other / RAN).stat().st_mtime
+
+    lender = max(over, key=alike)
+    for number, stage, file in FIRST:
+        rows, kept = Path("data", "rounds", number, f"{file}.parquet"), KEPT / "data" / "rounds" / number
+        for path in (lender / rows, *(lender / kept).glob(f"{stage}-*")):
+            target = workspace / path.relative_to(lender)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def read(workspace: Path) -> Campaign:
@@ -149,7 +183,6 @@ def read(workspace: Path) -> Campaign:
         control=values(json.loads((workspace / control.FILE).read_text()), first),
         steps=control.steps(made),
         labels=sum(each.human_labels for each in made),
-        seconds=sum(each.total for each in made),
         where=json.loads((workspace / RAN).read_text()),
     )
 
@@ -192,7 +225,6 @@ def measured(plan: Plan, campaigns: Sequence[Campaign]) -> Measured:
         over_control=interval(champion - plain),
         steps=mean("steps"),
         labels=mean("labels"),
-        seconds=mean("seconds"),
         date=said("date"),
         commit=said("commit"),
         machine=said("machine"),
@@ -211,25 +243,25 @@ def interval(found: Floats, bootstrap: Bootstrap | None = None) -> Estimate:
     return Estimate(mean=float(found.mean()), low=float(low), high=float(high), n=problems)
 
 
-def record(path: Path, found: Sequence[Measured]) -> None:
-    """Writes what was measured beside what was measured of other recipes before."""
-    kept = {one.recipe: one for one in (*results(path).measured, *found)}
+def record(path: Path, found: Measured) -> None:
+    """Writes what was measured beside what was measured of other recipes and settings before."""
+    kept = {(one.recipe, one.settings): one for one in (*results(path).measured, found)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(Results(measured=tuple(kept[name] for name in sorted(kept))).model_dump_json(indent=1) + "\n")
+    path.write_text(Results(measured=tuple(kept[key] for key in sorted(kept))).model_dump_json(indent=1) + "\n")
 
 
 def show(found: Sequence[Measured]) -> str:
     """The table."""
-    header = ("recipe", "base", "candidates", "champion", "SFT", "champion - base", "champion - SFT", "steps", "labels", "seconds")
+    header = ("recipe", "base", "candidates", "champion", "SFT", "champion - base", "champion - SFT", "steps", "labels")
     rows: list[tuple[object, ...]] = [
         (
-            one.recipe,
+            " ".join((one.recipe, *one.settings)),
             f"{one.base.mean:.3f}",
             ", ".join(f"{each.mean:.3f}" for each in one.candidates) or "none",
             f"{one.champion.mean:.3f}",
             f"{one.control.mean:.3f}",
             *(f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" for gain in (one.over_base, one.over_control)),
-            *(f"{number:.0f}" for number in (one.steps, one.labels, one.seconds)),
+            *(f"{number:.0f}" for number in (one.steps, one.labels)),
         )
         for one in found
     ]

@@ -82,7 +82,8 @@ def anchored(options: Namespace) -> Namespace:
 def placed(word: str, workspace: str) -> str:
     """An override that names a file or folder, as it is seen from where the person is, where that is not the workspace."""
     key, equals, value = word.partition("=")
-    elsewhere = key in PLACES and value and workspace != "." and Path(value).exists()
+    # Where a value is too long for a path, Path.exists raises.
+    elsewhere = key in PLACES and value and workspace != "." and os.path.exists(value)  # noqa: PTH110
     return f"{key}{equals}{Path(value).absolute()}" if elsewhere else word
 
 

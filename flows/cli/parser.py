@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+"""Where the named recipes lie."""
 SETTINGS = "a recipe's name or file (default: default), and overrides, for example learner.epochs=2"
 
 
@@ -59,6 +63,14 @@ class _Version(argparse.Action):
 
 def _rounds(add: Adder) -> None:
     run = add("run", "running:run", "run rounds, or complete those that were cut off")
+    said = (
+        f"Recipes: {', '.join(sorted(path.stem for path in RECIPES.glob('*.yaml')))}.",
+        "Settings and their defaults: superalign/recipe.py.",
+        "Exit codes: 0 done; 1 something failed, and the same command resumes; 2 a wrong recipe or file; 3 a gate failed or a training ran "
+        "away; 130 and 143 interrupted, and the same command resumes.",
+    )
+    run.formatter_class = argparse.RawDescriptionHelpFormatter
+    run.epilog = "\n".join(textwrap.fill(line, 100, break_on_hyphens=False) for line in said)
     run.add_argument(
         "settings", nargs="*", metavar="RECIPE key=value", help="recipe (default: default) and overrides, e.g. learner.epochs=2"
     )
@@ -173,7 +185,7 @@ def _keeps(add: Adder) -> None:
 
 def _serves(add: Adder) -> None:
     add("up", "serving:up", "start Prefect's and MLflow's servers in the background")
-    add("down", "serving:down", "end them")
+    add("down", "serving:down", "end the servers that `superalign up` started, and the worker")
     serve = add("serve", "serving:serve", "serve a version over HTTP as OpenAI's server would, through vLLM or transformers")
     serve.add_argument("version", metavar="VERSION", help="for example learner@champion, learner@candidate or critic/2")
     serve.add_argument("--engine", choices=("vllm", "transformers"), help="what serves it (default: vllm where it is installed)")
@@ -210,12 +222,17 @@ def _people(add: Adder) -> None:
 def _studies(add: Adder) -> None:
     add("critics", "studying:critics", "list the critic's versions: how good they are, what they cost, what they did for the learner")
     study = add("study", "studying:study", "measure an open question on arithmetic; the same command resumes")
-    asked = "does a critic's quality predict gains; what do human labels buy; does the gap; what warns of collapse; what weak labels teach"
+    asked = (
+        "does a critic's quality predict gains; what do human labels buy; does the generation-verification gap predict gains; "
+        "what warns of collapse; what do weak labels teach"
+    )
     study.add_argument("what", choices=("critic", "oversight", "gap", "collapse", "weak-to-strong"), help=asked)
     study.add_argument("settings", nargs="*", metavar="key=value", help="other sizes, e.g. rng_seeds=[0] rounds=2 round.num_queries=500")
     study.add_argument("--quick", action="store_true", help="sizes of a minute or two, which show that it runs and answer nothing")
     study.add_argument("--out", metavar="DIR", help="where its page, plot and points go (default: .superalign/studies/pages)")
-    papers = add("papers", "studying:papers", "list the methods: papers, recipes, what the papers report, what was measured here")
+    papers = add(
+        "papers", "studying:papers", "list the methods: papers, recipes, what the papers report and, where it was, what was measured here"
+    )
     papers.add_argument("--markdown", action="store_true", help="print docs/papers.md")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from flows.cli.parser import RECIPES
 from superalign import journal
 from superalign.config import load, override
 from superalign.domains import ArithmeticConfig
@@ -14,24 +14,22 @@ from superalign.errors import BusyError, ConfigError, GateError
 from superalign.journal import RoundRecord
 from superalign.recipe import CampaignConfig, RoundConfig
 
-RECIPES = Path(__file__).parents[1] / "recipes"
-
 
 def run(options: argparse.Namespace) -> int:
     """Runs rounds, or completes those that were cut off; 3 where a gate failed."""
-    from flows.plan import discard, plan, settled
+    from flows.plan import began, discard, plan, settled, unfinished
 
     if options.round and options.rounds != 1:
         raise ConfigError("--round names one round and --rounds counts several; give one of them")
-    config = round_config(options.settings, ["oversight.human=review"] if options.human else [])
+    if options.round and options.discard:
+        raise ConfigError("--round completes or verifies a round and --discard gives the unfinished one up; give one of them")
+    more = ["oversight.human=review"] if options.human else []
+    known = unfinished() if options.discard else journal.read(options.round) if options.round else None
+    config = override(began(known), more) if known and not options.settings else round_config(options.settings, more)
     if options.discard:
-        given_up = discard()
-        config = config if options.settings else RoundConfig.model_validate(given_up.config)
-    if options.round and (known := journal.read(options.round)) is not None:
-        if not options.settings:
-            config = RoundConfig.model_validate(known.config)
-        if over := settled(options.round, config):
-            return show([over], options.json)
+        discard(config)
+    if options.round and (over := settled(options.round, config)):
+        return show([over], options.json)
     if journal.running() is not None:
         raise BusyError(journal.busy())
     asked = CampaignConfig(round=config, rounds=options.rounds, number=options.round)

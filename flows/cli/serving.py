@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from flows import clock, environment, servers
@@ -33,11 +34,12 @@ def schedule(options: argparse.Namespace) -> int:
 
     if options.settings and not options.cron:
         raise ConfigError('a schedule needs --cron, for example --cron "0 2 * * 1": Mondays at two')
-    config = CampaignConfig(round=round_config(options.settings, []), rounds=options.rounds)
+    config = CampaignConfig(round=round_config(options.settings, []).fitting(), rounds=options.rounds)
     environment.quiet()
     if options.cron:
         clock.check(options.cron, options.timezone)
-    servers.up(worker=bool(options.cron))
+    if "PREFECT_API_URL" not in os.environ:  # whoever names a server runs a worker for it too
+        servers.up(worker=bool(options.cron))
     environment.prepare()
     from flows import schedule as schedules
 

@@ -30,7 +30,8 @@ def critics(options: argparse.Namespace) -> int:
         return 0
     screen.table(TRUTH, [versions.on_truth(one) for one in found])
     screen.table(ROUNDS, [versions.in_rounds(one) for one in found])
-    screen.say("people: share of their labels it agrees with; upheld: share of the random checks on what it would keep that people upheld")
+    screen.say("people: share of their labels it agrees with")
+    screen.say("upheld: share of the random checks on what it would keep that people upheld; they go to categories in turn")
     screen.say("talked over: share of the answers that try it which did, beyond its wavering; s each: seconds a critique")
     screen.say("learner: mean change of held-out accuracy in the rounds it judged")
     return 0
@@ -39,10 +40,12 @@ def critics(options: argparse.Namespace) -> int:
 def study(options: argparse.Namespace) -> int:
     """Runs a study, or completes it."""
     from superalign.config import override
-    from superalign.studies import FOLDER, STUDIES
+    from superalign.studies import FOLDER, STUDIES, StudyConfig
 
     kind = STUDIES[options.what]
     config = override(kind.quick() if options.quick else kind(), options.settings)
+    if isinstance(config, StudyConfig):
+        config.fitting()
     out = options.out or f"{FOLDER}/pages"
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -58,7 +61,7 @@ def study(options: argparse.Namespace) -> int:
     run = getattr(import_module(f"flows.studies.{module}"), flow)
     with translated():
         points = run(config, out)
-    page = f"{out}/{config.name}.md"
+    page = f"{out}/{config.place}.md"
     if options.json:
         screen.emit({"study": config.name, "page": page, "points": [point.model_dump(mode="json") for point in points]})
     else:

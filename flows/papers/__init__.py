@@ -32,7 +32,7 @@ RECIPES_HEADER = """
 
 What was measured here is exact match on held-out arithmetic, over all seeds, with bootstrap intervals: of the base, of the champion after
 the rounds, and how far the champion is above the base and above SFT: the base trained on, for as many steps and with the same human labels,
-on what people wrote alone, without gates.
+on what people wrote alone, without gates. An empty cell: not measured.
 """
 METHODS_HEADER = """
 ## Methods
@@ -97,8 +97,6 @@ class Measured(Config):
     """Optimizer steps of the learner, mean over the seeds; to ten a phase, as they are logged."""
     labels: float
     """Human labels, mean over the seeds."""
-    seconds: float
-    """Of a seed's rounds, mean over the seeds."""
     date: str
     """When it was measured."""
     commit: str
@@ -119,7 +117,7 @@ class Results(Config):
     """What a benchmark of recipes recorded."""
 
     measured: tuple[Measured, ...] = ()
-    """By recipe."""
+    """By recipe and settings."""
 
 
 class Row(Config):
@@ -157,7 +155,7 @@ def results(path: Path = RESULTS) -> Results:
 
 def rows(known: Sequence[Paper], recorded: Results) -> Iterator[Row]:
     """The table: each method with each recipe that runs it, then the recipes that come from no paper."""
-    measured = {one.recipe: one for one in recorded.measured}
+    measured = {one.recipe: one for one in recorded.measured if not one.settings}
     for paper in known:
         for recipe in paper.recipes or (None,):
             yield _row(paper.method, paper.source, recipe, paper.reports, measured)

@@ -12,10 +12,10 @@ from superalign.artifacts import Artifact
 from superalign.attackers import SeedsConfig
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.policy import Policy
-from superalign.records import content_id
 from superalign.studies import FOLDER
 from superalign.studies.collapse import CollapseStudyConfig, Generation, Regime
 from superalign.studies.collapse.curator import SelfTrainingConfig
+from superalign.studies.lock import hold
 from tasks.attack import attack
 from tasks.critique import critique
 from tasks.curate import curate
@@ -33,21 +33,21 @@ VOTE = ConsistencyConfig()
 @flow(name="study", flow_run_name="study-collapse")
 def run_collapse(config: CollapseStudyConfig, out: str) -> list[Generation]:
     """Every generation of the study; its pages are written into ``out``. The same command resumes what was cut off."""
-    text = config.model_dump_json(indent=1)
-    folder = f"{FOLDER}/{config.name}"
-    run = open_study(config.name, text, content_id(text))
-    base = begin(domain=config.domain, folder=folder)
+    folder, rng_seeds = f"{FOLDER}/{config.place}", (*config.development, *config.test)
     sizes = {"num_held": config.num_held, "num_fresh": config.num_fresh, "num_probes": config.num_probes}
-    parts = part(domain=config.domain, folder=folder, **sizes)
-    points: list[Generation] = []
-    for rng_seed in (*config.development, *config.test):
-        for regime in config.regimes(rng_seed):
-            found = run_regime(config, regime, base, parts, folder)
-            last = found[-1]
-            log.info("%s seed %d  accuracy %.3f -> %.3f", regime.name, rng_seed, found[0].accuracy, last.accuracy, extra={"done": True})
-            log_cell(run, config.name, {"regime": regime.model_dump_json()}, found)
-            points += found
-    close_study(run, write(config, points, out), out)
+    with hold(*(f"{folder}/seed-{rng_seed}" for rng_seed in rng_seeds)):
+        run = open_study(config)
+        base = begin(domain=config.domain, folder=folder)
+        parts = part(domain=config.domain, generations=config.generations, folder=folder, **sizes)
+        points: list[Generation] = []
+        for rng_seed in rng_seeds:
+            for regime in config.regimes(rng_seed):
+                found = run_regime(config, regime, base, parts, folder)
+                told = (regime.name, rng_seed, found[0].accuracy, found[-1].accuracy)
+                log.info("%s seed %d  accuracy %.3f -> %.3f", *told, extra={"done": True})
+                log_cell(run, config.name, {"regime": regime.model_dump_json()}, found)
+                points += found
+        close_study(run, write(config, points, out), out)
     return points
 
 
@@ -97,7 +97,7 @@ def _curated(
         critic_engine=config.engine,
         learner=learner,
         judge=base.critic,
-        demonstrations=parts.fresh,
+        demonstrations=parts.fresh[number - 1],
         added=(),
         labels=parts.labels,
         past=tuple(kept) if regime.accumulate else (),

@@ -8,9 +8,10 @@ from typing import Any
 from prefect import flow
 
 from flows.studies.study import close_study, log_cell, open_study
-from superalign.records import content_id
 from superalign.studies import FOLDER
+from superalign.studies.lock import hold
 from superalign.studies.weak_to_strong import PUBLIC, Scored, Task, WeakToStrongConfig
+from tasks.studies.look import look
 from tasks.studies.weak_to_strong import Body, body, transfer
 from tasks.studies.weak_to_strong_page import write
 
@@ -20,9 +21,9 @@ log = logging.getLogger("superalign")
 @flow(name="study", flow_run_name="study-weak-to-strong")
 def run_weak_to_strong(config: WeakToStrongConfig, out: str) -> list[Scored]:
     """Every model's score; the study's pages are written into ``out``. The same command resumes what was cut off."""
-    text = config.model_dump_json(indent=1)
-    folder = f"{FOLDER}/{config.name}"
-    run = open_study(config.name, text, content_id(text))
+    look(config)
+    folder = f"{FOLDER}/{config.place}"
+    run = open_study(config)
     scores: list[Scored] = []
     parameters: dict[str, list[int]] = {}
     for task in config.asked:
@@ -30,7 +31,9 @@ def run_weak_to_strong(config: WeakToStrongConfig, out: str) -> list[Scored]:
         parameters[task] = [one.parameters for one in bodies]
         for part in config.parts(task):
             seeds = "-".join(map(str, part.rng_seeds))
-            found = transfer(config=part, bodies=tuple(one.policy for one in bodies), folder=f"{folder}/{task}/seeds-{seeds}")
+            own = f"{folder}/{task}/seeds-{seeds}"
+            with hold(own):
+                found = transfer(config=part, bodies=tuple(one.policy for one in bodies), folder=own)
             rows = list(found.records(Scored))
             for rng_seed in part.rng_seeds:
                 log_cell(run, config.name, {}, [row for row in rows if row.rng_seed == rng_seed])
@@ -47,6 +50,8 @@ def _bodies(config: WeakToStrongConfig, task: Task, folder: str) -> list[Body]:
     about: dict[str, Any] = {"material": config.reads(text), "task": text, "passes": config.reading}
     made = []
     for size in config.sizes:
-        made.append(body(size=size, folder=f"{folder}/{text}/{size.hidden}x{size.layers}", **about))
+        own = f"{folder}/{text}/{size.hidden}x{size.layers}"
+        with hold(own):
+            made.append(body(size=size, folder=own, **about))
         log.info("%s body of %d parameters", text, made[-1].parameters, extra={"done": True})
     return made

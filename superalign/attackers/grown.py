@@ -65,10 +65,15 @@ class Grown:
         """New queries, of the category of their examples or which the domain tells; fewer where too few are new, or queries of the domain.
 
         Raises:
-            ConfigError: Nobody can write them.
+            ConfigError: Nobody can write them, or there is nothing to write them after.
         """
         if context.engine is None:
             raise ConfigError("attackers.type=grown has queries written, and there is no engine to write them; give the context an engine")
+        if not context.seeds:
+            raise ConfigError(
+                "attackers.type=grown writes after the seeds, and there are none; raise domain.num_seeds, add queries with "
+                "`superalign data add`, or name another attacker"
+            )
         known = Known(context, self.config.alike)
         dropped, left, wanted = Counter[str](), num_queries * self.config.tries, num_queries
         while wanted and left:
@@ -122,11 +127,11 @@ class Known:
         if self.task.normalise(prompt) in self.problems:
             return "known"
         words = _words(prompt)
-        counted = Counter(words)
+        counted, length = Counter(words), len(words)
         for other, others in self.words:
-            # No common subsequence is longer than what both hold: most are told apart without looking for one.
-            most = self.alike * (len(words) + len(other)) / 2
-            if (counted & others).total() > most and common(words, other) > most:
+            # No common subsequence is longer than the shorter or than what both hold: most are told apart without looking for one.
+            most = self.alike * (length + len(other)) / 2
+            if min(length, len(other)) > most and (counted & others).total() > most and common(words, other) > most:
                 return "too like a known one"
         return None
 

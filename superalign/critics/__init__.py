@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import ClassVar, Protocol
 
 from pydantic import Field
 
 from superalign.config import Config
 from superalign.domains import Task
+from superalign.errors import DataError
 from superalign.records import Critique, Query, Response
 
 Pair = tuple[Query, Response]
@@ -23,6 +25,17 @@ class Critic(Protocol):
         All samples of a query come in one call.
         """
         ...
+
+
+def in_order(critic: Critic, pairs: Sequence[Pair]) -> Iterator[Critique]:
+    """What a critic says of pairs; DataError where that is not one critique a pair, in order: what was said of one counts for no other."""
+    for pair, said in zip_longest(pairs, critic.critique(pairs)):
+        due, found = pair and pair[1].id, said and said.response
+        if due != found:
+            gave = f"a critique of {found}" if found else "no more critiques"
+            wanted = f"one of {due}" if due else "none"
+            raise DataError(f"the critic {type(critic).__name__} gave {gave} where {wanted} was due; a critic yields one a pair, in order")
+        yield said
 
 
 class CritiqueConfig(Config):

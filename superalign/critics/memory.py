@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from superalign.critics import Critic, Pair
+from superalign.critics import Critic, Pair, in_order
 from superalign.digest import package_digest
 from superalign.domains.thoughts import placed, spoken
 from superalign.kept import Kept, Line, digest
@@ -35,7 +35,7 @@ class Remembering:
         keys = [key for group in keyed for key, _ in group]
         known = {key: said for key in dict.fromkeys(keys) if (said := self.kept.get(key)) is not None}
         missing = {key: pair for group in keyed for key, pair in self._unknown(group, known)}
-        for key, said in zip(missing, self.critic.critique(list(missing.values())), strict=True):
+        for key, said in zip(missing, in_order(self.critic, list(missing.values())), strict=True):
             self.kept.put(key, said)
             known[key] = said
         for key, (_, response) in zip(keys, pairs, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from superalign.records import Example, Feedback, Kind, Label
 
 if TYPE_CHECKING:
     from superalign.curation.tools import Tools
+    from superalign.domains import Task
 
 
 class CurationConfig(Config):
@@ -46,10 +48,17 @@ class CurationContext:
     """Human labels of all rounds, oldest first."""
     precision: Mapping[str, float] = field(default_factory=dict)
     """Audited precision of what the critic keeps, by category; a category that is not named was not audited."""
+    task: Task | None = None
+    """What is being aligned; None where nothing but feedback is at hand."""
     tools: Tools | None = None
     """Who writes and judges; None where the curator's configuration does not say ``writes``."""
     lessons: list[Example] = field(default_factory=list)
     """What the critic is to learn: a curator whose configuration says ``teaches`` puts it here while it makes its examples."""
+
+    @property
+    def written(self) -> Iterator[Example]:
+        """The human-made examples whose answer somebody wrote, and not merely preferred to another."""
+        return (row for row in chain(self.demonstrations, self.added) if row.rejected is None)
 
 
 class Curator(Protocol):
@@ -82,7 +91,7 @@ class BestVsWorstConfig(CurationConfig):
 
     def build(self) -> Curator:
         """The curator."""
-        from superalign.curation.ranking import BestVsWorst
+        from superalign.curation.best_vs_worst import BestVsWorst
 
         return BestVsWorst(self)
 

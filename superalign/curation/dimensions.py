@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from superalign.curation import BestVsWorstConfig, CurationContext, Curator
-from superalign.curation.ranking import BestVsWorst
+from superalign.curation.best_vs_worst import BestVsWorst
 from superalign.records import Example, Feedback, Kind, example_id
 
 
@@ -38,15 +38,22 @@ class Dimensions(BestVsWorst):
         groups = defaultdict[str, list[Example]](list)
         for row in context.demonstrations:
             groups[row.dimension or self.config.judged].append(row)
-        plain, shown = groups.pop(self.config.judged, []), 0
+        plain, shown, ids = groups.pop(self.config.judged, []), 0, set[str]()
         worse = {row.prompt: row.chosen for row in plain}
         for row in super().curate(feedback, replace(context, demonstrations=plain)):
             shown += row.weight
+            ids.add(row.id)
             yield row.model_copy(update={"dimension": row.dimension or self.config.judged})
         for rows in groups.values():
             for row in context.rng.sample(rows, min(shown, len(rows))):
-                yield _preferred(row, worse[row.prompt]) if row.prompt in worse else row
+                made = _preferred(row, worse.get(row.prompt, row.chosen))
+                if made.id not in ids:
+                    ids.add(made.id)
+                    yield made
 
 
 def _preferred(row: Example, worse: str) -> Example:
+    """The demonstration against a worse answer; as it is where that is the same."""
+    if worse == row.chosen:
+        return row
     return row.model_copy(update={"id": example_id(row.prompt, row.chosen, worse), "rejected": worse, "rejected_score": 0.0})

@@ -15,8 +15,8 @@ class Majority:
     def curate(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
         """Examples in the order of the queries; none where no answer has more than half of the samples."""
         for group in groups(feedback):
-            top = min(group, key=lambda row: (-row.agreement, row.id))
-            if top.agreement > 0.5:
+            top = min(group, key=lambda row: (-row.agreement, not row.finished, row.id))
+            if top.agreement > 0.5 and top.finished:
                 yield Example(
                     id=example_id(top.prompt, top.text),
                     prompt=top.prompt,

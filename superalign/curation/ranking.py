@@ -1,128 +1,98 @@
-"""Best against worst: of every query the best answer, if it is good enough to imitate, and the worst, if it is rejected.
-
-Keeping what earlier rounds found, and mixing in human-made data each round, is what keeps such a loop from collapsing onto its own
-answers (accumulate, do not replace: arXiv 2404.01413).
-"""
+"""Ranking: of every query all its judged answers, the best first, for learners that want more than the best and the worst."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
-from math import ceil
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
-from superalign.curation import BestVsWorstConfig, CurationContext
-from superalign.feedback import UNJUDGED, best, groups, is_human
-from superalign.records import Example, Feedback, example_id
+from pydantic import Field
 
-Scores = Mapping[tuple[str, str], float]
-"""The latest score of a prompt and an answer to it."""
+from superalign.curation import BestVsWorstConfig, Curator
+from superalign.curation.best_vs_worst import BestVsWorst, Scores
+from superalign.feedback import best, rank
+from superalign.records import Answer, Example, Feedback, Kind
 
 
-class BestVsWorst:
-    """One example a query: a preference where an answer is rejected, else a demonstration."""
+class RankingConfig(BestVsWorstConfig):
+    """The best answer of a query against the worst, and where scores differ, its different answers beside them."""
 
-    def __init__(self, config: BestVsWorstConfig) -> None:
-        self.config = config
+    makes: ClassVar[frozenset[Kind]] = frozenset({"demonstrations", "preferences", "answers"})
+    type: Literal["ranking"] = "ranking"  # type: ignore[assignment]
+    """Discriminator."""
 
-    def curate(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
-        """This round's examples in the order of its queries, then what still stands of earlier rounds, then human-made ones.
+    def build(self) -> Curator:
+        """The curator."""
+        return Ranking(self)
 
-        A prompt is there once among its own answers: the later round wins.
-        """
-        shown, ids = 0, set()
-        for example in self._kept(feedback, context):
-            shown += example.weight
-            ids.add(example.id)
-            yield example
-        yield from fresh(context, shown, self.config.fresh, ids)
 
-    def _kept(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
-        past = {row.prompt: row for row in recent(context.past, self.config.accumulate - 1) if self._trusted(row, context)}
-        later: dict[tuple[str, str], float] = {}
-        for group in groups(feedback):
-            trusted = [row for row in group if row.source != UNJUDGED and self._trusted(row, context)]
-            if group[0].prompt in past:
-                later.update({(row.prompt, row.text): row.score for row in trusted})
-            if self._solved(trusted) and context.rng.random() >= self.config.solved:
-                continue
-            example = self._example(trusted)
-            if example and not _outranked(example, past.get(example.prompt)):
-                past.pop(example.prompt, None)
-                yield example
-        later |= {(label.prompt, label.text): float(label.verdict) for label in context.labels if label.verdict is not None}
-        yield from (example for example in past.values() if self._stands(example, later))
+class RolloutsConfig(BestVsWorstConfig):
+    """All samples of every query, be they all wrong or all right: for learners that reinforce, not for those that imitate."""
 
-    def _trusted(self, row: Feedback | Example, context: CurationContext) -> bool:
-        """Whether a person judged it, or the critic may judge its category alone."""
-        return is_human(row.source) or context.precision.get(row.category, 1.0) >= self.config.min_precision
+    makes: ClassVar[frozenset[Kind]] = frozenset({"rollouts"})
+    type: Literal["rollouts"] = "rollouts"  # type: ignore[assignment]
+    """Discriminator."""
+    accumulate: int = Field(default=1, ge=1)
+    """Rounds whose samples are used, this one included; those of an earlier one are another policy's."""
 
-    def _solved(self, group: Sequence[Feedback]) -> bool:
-        """Whether every one of several answers is good, on the critic's word."""
-        return len(group) > 1 and all(row.score >= self.config.keep and not is_human(row.source) for row in group)
+    def build(self) -> Curator:
+        """The curator."""
+        return Rollouts(self)
+
+
+class Ranking(BestVsWorst):
+    """One example a query, kept over the rounds and mixed with human-made ones as ``BestVsWorst`` does."""
 
     def _example(self, group: Sequence[Feedback]) -> Example | None:
-        top = best(group)
-        if top is None or top.score < self.config.keep:
-            return None
-        rejected = (row for row in group if row.score <= self.config.reject and row.score < top.score and row.text != top.text)
-        worst = min(rejected, key=lambda row: (row.score, not is_human(row.source), -row.agreement, row.id), default=None)
-        return Example(
-            id=example_id(top.prompt, top.text, worst.text if worst else None),
-            prompt=top.prompt,
-            chosen=top.text,
-            rejected=worst.text if worst else None,
-            category=top.category,
-            query=top.query,
-            chosen_response=top.id,
-            rejected_response=worst.id if worst else None,
-            chosen_score=top.score,
-            rejected_score=worst.score if worst else None,
-            source=top.source,
-            weight=self.config.human_weight if is_human(top.source) else 1,
+        example, top = super()._example(group), best(group)
+        ranked = _different([row for row in group if top and (row.finished or self._rejects(row, top))])
+        differ = len({row.score for row in ranked}) > 1
+        return self._with(example, ranked) if example and differ else example
+
+    def _with(self, example: Example, ranked: Sequence[Feedback]) -> Example:
+        """The example with its answers; a critique's spans are those of what is wrong in an answer that is rejected."""
+        answers = tuple(
+            Answer(
+                text=row.text,
+                score=row.score,
+                spans=row.spans if row.score <= self.config.reject else (),
+                response=row.id,
+                finished=row.finished,
+            )
+            for row in ranked
         )
+        return example.model_copy(update={"answers": answers})
 
     def _stands(self, example: Example, later: Scores) -> bool:
-        """Whether no later judgment contradicts it."""
-        chosen, rejected = later.get((example.prompt, example.chosen)), later.get((example.prompt, example.rejected or ""))
-        return (chosen is None or chosen >= self.config.keep) and (
-            example.rejected is None or rejected is None or rejected <= self.config.reject
-        )
+        """Whether no later judgment puts one of its answers on another side: worth imitating, rejected, or between."""
+        if not example.answers:
+            return super()._stands(example, later)
+        now = [later.get((example.prompt, answer.text), answer.score) for answer in example.answers]
+        return [self._side(score) for score in now] == [self._side(answer.score) for answer in example.answers]
+
+    def _side(self, score: float) -> tuple[bool, bool]:
+        return score >= self.config.keep, score <= self.config.reject
 
 
-def _outranked(example: Example, earlier: Example | None) -> bool:
-    """Whether a person upheld an earlier example of the prompt, and the critic alone this one."""
-    return earlier is not None and is_human(earlier.source) and not is_human(example.source)
+class Rollouts(Ranking):
+    """One example a query with every sample that was judged: how often an answer was drawn is what on-policy learning rests on."""
+
+    def __init__(self, config: RolloutsConfig) -> None:
+        super().__init__(config)
+        self.whatever = BestVsWorst(config.model_copy(update={"keep": 0.0}))
+        """Takes the best answer that was not cut off, however bad it is."""
+
+    def _solved(self, group: Sequence[Feedback]) -> bool:
+        return False
+
+    def _example(self, group: Sequence[Feedback]) -> Example | None:
+        example, first = self.whatever._example(group), best(group)
+        ranked = sorted(group, key=lambda row: (row is not first, -row.score, row.id))
+        return self._with(example, ranked) if example else None
 
 
-def recent(past: Sequence[Iterable[Example]], rounds: int) -> Iterator[Example]:
-    """What the last ``rounds`` rounds kept of the learner's own answers, oldest first.
-
-    A round's examples hold those of earlier rounds again, so an example counts to the first round that has it.
-    """
-    seen: set[str] = set()
-    for index, examples in enumerate(past):
-        for example in examples:
-            if example.query is not None and example.id not in seen:
-                seen.add(example.id)
-                if index >= len(past) - rounds:
-                    yield example
-
-
-def fresh(context: CurationContext, shown: int, share: float, ids: set[str]) -> Iterator[Example]:
-    """Human-made examples that make up ``share`` of what an epoch shows, up to half of them the team's own.
-
-    Args:
-        context: Where they come from, and the random stream that draws them.
-        shown: Examples of other origin that an epoch shows.
-        share: Share of human-made ones in what an epoch shows.
-        ids: Examples that are there already.
-    """
-    exact = Fraction(str(share))
-    need = ceil(shown * exact / (1 - exact))
-    added = list({row.id: row for row in context.added if row.id not in ids}.values())
-    shown_by_all = ids | {row.id for row in added}
-    seeds = list({row.id: row for row in context.demonstrations if row.id not in shown_by_all}.values())
-    own = context.rng.sample(added, min(len(added), max(need // 2, need - len(seeds))))
-    drawn = own + context.rng.sample(seeds, min(len(seeds), need - len(own)))
-    times = ceil(need / len(drawn)) if drawn else 1
-    yield from (row.model_copy(update={"weight": times}) for row in drawn)
+def _different(group: Sequence[Feedback]) -> list[Feedback]:
+    """The answers, the best first, each text once."""
+    first: dict[str, Feedback] = {}
+    for row in sorted(group, key=rank):
+        first.setdefault(row.text, row)
+    return [*first.values()]

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from superalign.curation import CurationConfig, CurationContext, Curator
-from superalign.curation.ranking import fresh
+from superalign.curation.best_vs_worst import fresh
 from superalign.feedback import UNJUDGED, groups, is_human
 from superalign.records import Example, Feedback, Kind, example_id
 
@@ -31,6 +31,8 @@ class RejectionConfig(CurationConfig):
     """Different answers accepted a query, at most; two make a pair."""
     min_precision: float = Field(default=0.7, ge=0, le=1)
     """Least audited precision of the critic in a category that it may judge alone."""
+    human_weight: int = Field(default=4, ge=1)
+    """How many times an epoch shows a pair whose chosen answer a person found right."""
     fresh: float = Field(default=0.2, ge=0.1, lt=1)
     """Share of human-made examples mixed in each round."""
 
@@ -47,25 +49,27 @@ class Rejection:
 
     def curate(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
         """Pairs in the order of the queries, then human-made examples."""
-        made: set[str] = set()
+        shown, ids = 0, set[str]()
         for group in groups(feedback):
             for pair in self._pairs([row for row in group if self._trusted(row, context)], context.rng):
-                made.add(pair.id)
+                shown += pair.weight
+                ids.add(pair.id)
                 yield pair
-        yield from fresh(context, len(made), self.config.fresh, made)
+        yield from fresh(context, shown, self.config.fresh, ids)
 
     def _trusted(self, row: Feedback, context: CurationContext) -> bool:
         alone = row.source != UNJUDGED and context.precision.get(row.category, 1.0) >= self.config.min_precision
         return alone or is_human(row.source)
 
     def _pairs(self, group: Sequence[Feedback], rng: Random) -> Iterator[Example]:
-        """Each accepted answer is in one pair at most; equal scores make none."""
+        """Each accepted answer is in one pair at most; equal scores make none, nor does a better answer that was cut off."""
         pool = list({row.text: row for row in group}.values())
         kept = [pool[index] for index in accept([row.score for row in pool], self.config.beta, self.config.num_accepted, rng)]
         rng.shuffle(kept)
         for one, other in zip(kept[::2], kept[1::2], strict=False):
-            if one.score != other.score:
-                yield _pair(*((one, other) if one.score > other.score else (other, one)))
+            better, worse = (one, other) if one.score > other.score else (other, one)
+            if better.finished and better.score > worse.score:
+                yield _pair(better, worse, self.config.human_weight if is_human(better.source) else 1)
 
 
 def accept(scores: Sequence[float], beta: float, number: int, rng: Random) -> list[int]:
@@ -81,7 +85,7 @@ def accept(scores: Sequence[float], beta: float, number: int, rng: Random) -> li
     return accepted[:number]
 
 
-def _pair(chosen: Feedback, rejected: Feedback) -> Example:
+def _pair(chosen: Feedback, rejected: Feedback, weight: int) -> Example:
     return Example(
         id=example_id(chosen.prompt, chosen.text, rejected.text),
         prompt=chosen.prompt,
@@ -94,4 +98,5 @@ def _pair(chosen: Feedback, rejected: Feedback) -> Example:
         chosen_score=chosen.score,
         rejected_score=rejected.score,
         source=chosen.source,
+        weight=weight,
     )

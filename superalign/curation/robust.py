@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from superalign.curation import BestVsWorstConfig, CurationContext, Curator
-from superalign.curation.ranking import BestVsWorst
+from superalign.curation.best_vs_worst import BestVsWorst
 from superalign.errors import DataError
 from superalign.feedback import UNJUDGED, best, is_human
 from superalign.records import Example, Feedback
@@ -72,7 +72,7 @@ class Robust(BestVsWorst):
     def _example(self, group: Sequence[Feedback]) -> Example | None:
         certain = [row for row in group if row.id not in self.doubtful]
         top = best(certain)
-        return super()._example([row for row in certain if top is None or not _contradicts(row, top)])
+        return super()._example([row for row in certain if row is top or top is None or not _contradicts(row, top)])
 
 
 def _loss(row: Feedback) -> tuple[float, str]:

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from superalign.curation import BestVsWorstConfig, CurationContext, Curator
-from superalign.curation.ranking import BestVsWorst
+from superalign.curation.best_vs_worst import BestVsWorst
 from superalign.records import Example, Feedback
 
 log = logging.getLogger("superalign")

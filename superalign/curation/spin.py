@@ -8,8 +8,9 @@ from itertools import chain
 from typing import ClassVar, Literal
 
 from superalign.curation import CurationConfig, CurationContext, Curator
-from superalign.curation.ranking import recent
+from superalign.curation.best_vs_worst import recent
 from superalign.errors import DataError
+from superalign.feedback import said
 from superalign.records import Example, Feedback, Kind, example_id
 
 log = logging.getLogger("superalign")
@@ -48,7 +49,7 @@ class Spin:
         Raises:
             DataError: The round asked nothing that people answered.
         """
-        human = {(row.prompt, row.chosen): row for row in chain(context.demonstrations, context.added) if row.rejected is None}
+        human = {(row.prompt, row.chosen): row for row in context.written}
         shown = {row.prompt: row for row in reversed(human.values())}
         own, longest = [], 0
         for row in feedback:
@@ -57,10 +58,10 @@ class Spin:
                 own.append(row)
         if not own:
             raise DataError("spin learns from prompts that people answered, and the round asked none; name the attacker `answered`")
-        right = human.keys() | {(label.prompt, label.text) for label in context.labels if label.verdict}
+        right = human.keys() | {key for key, label in said(context.labels).items() if label.verdict}
         differ = [row for row in own if row.finished and (row.prompt, row.text) not in right]
         pairs = [_pair(shown[row.prompt], row) for row in differ if len(shown[row.prompt].chosen) <= longest]
-        _say(len(own), len(differ), len(pairs))
+        _say(len(own), sum(row.finished for row in own), len(differ), len(pairs))
         earlier = (row for row in recent(context.past, self.config.window - 1) if _stands(row, human.keys(), right))
         yield from {row.id: row for row in chain(pairs, earlier)}.values()
 
@@ -83,8 +84,10 @@ def _stands(pair: Example, human: Container[Key], right: Container[Key]) -> bool
     return pair.rejected is not None and (pair.prompt, pair.chosen) in human and (pair.prompt, pair.rejected) not in right
 
 
-def _say(own: int, differ: int, pairs: int) -> None:
+def _say(own: int, finished: int, differ: int, pairs: int) -> None:
     if differ > pairs:
         log.warning("spin: %d pairs are left out, whose human answer is longer than any the learner wrote this round", differ - pairs)
-    if not differ:
-        log.warning("spin: nothing is left to learn: all of the learner's %d answers to what people answered are right or theirs", own)
+    if not finished:
+        log.warning("spin: all %d answers were cut off: raise sampling.max_tokens", own)
+    elif not differ:
+        log.warning("spin: nothing is left to learn: all of the learner's %d answers to what people answered are right or theirs", finished)

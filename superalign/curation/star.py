@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from superalign.curation import BestVsWorstConfig, CurationContext, Curator
-from superalign.curation.ranking import BestVsWorst
+from superalign.curation.best_vs_worst import BestVsWorst
 from superalign.curation.tools import Tools, asked
 from superalign.domains import Task
 from superalign.engines import Sampling
 from superalign.errors import ConfigError
-from superalign.feedback import groups, is_human
+from superalign.feedback import groups, is_human, said
 from superalign.records import Example, Feedback, Kind, Query, Response, example_id
 
 KNOWN = "known:human"
@@ -30,7 +29,6 @@ class StarConfig(BestVsWorstConfig):
     """Answers that come to what people say, or that the critic finds right; after a hint where none did. Train from ``base``."""
 
     makes: ClassVar[frozenset[Kind]] = frozenset({"demonstrations"})
-    writes: ClassVar[bool] = True
     verifies: ClassVar[bool] = True
     type: Literal["star"] = "star"  # type: ignore[assignment]
     """Discriminator."""
@@ -40,6 +38,11 @@ class StarConfig(BestVsWorstConfig):
     """How it is answered then."""
     hints: float = Field(default=0.0, ge=0, le=1)
     """Share of the human demonstrations shown with the hint too: a learner that reads no instructions follows what it was shown."""
+
+    @property
+    def writes(self) -> bool:  # type: ignore[override]
+        """Whether the learner is asked again."""
+        return self.rationalise
 
     def build(self) -> Curator:
         """The curator."""
@@ -53,14 +56,13 @@ class Star(BestVsWorst):
 
     def curate(self, feedback: Iterable[Feedback], context: CurationContext) -> Iterator[Example]:
         """As ``BestVsWorst`` does of what is right; then human-made examples with the hint."""
-        if context.tools is None:
-            raise ConfigError("curator.type=star has the learner answer with a hint; give the context tools")
-        tools, shown, added, labels = context.tools, list(context.demonstrations), list(context.added), list(context.labels)
-        task = tools.task
-        told = [*((row.prompt, row.chosen) for row in chain(shown, added)), *((row.prompt, row.text) for row in labels if row.verdict)]
-        known = {task.normalise(prompt): task.final(text) for prompt, text in told if _hinted(task, prompt, text)}
+        task, shown, added, labels = context.task, list(context.demonstrations), list(context.added), list(context.labels)
+        if task is None or (self.config.rationalise and context.tools is None):
+            raise ConfigError("curator.type=star reads final answers, and has the learner answer with a hint; give a task, and tools")
         context = replace(context, demonstrations=shown, added=added, labels=labels)
-        yield from super().curate(self._checked(feedback, known, tools), context)
+        told = [*((row.prompt, row.chosen) for row in context.written), *(key for key, row in said(labels).items() if row.verdict)]
+        known = {task.normalise(prompt): task.final(text) for prompt, text in told if _hinted(task, prompt, text)}
+        yield from super().curate(self._checked(feedback, known, task, context.tools), context)
         if self.config.rationalise:
             for row in context.rng.sample(shown, round(self.config.hints * len(shown))):
                 if prompt := _hinted(task, row.prompt, row.chosen):
@@ -74,19 +76,21 @@ class Star(BestVsWorst):
         """The best right answer; nothing is rejected."""
         return super()._example([row for row in group if row.score >= self.config.keep])
 
-    def _checked(self, feedback: Iterable[Feedback], known: Mapping[str, str | None], tools: Tools) -> Iterator[Feedback]:
+    def _checked(
+        self, feedback: Iterable[Feedback], known: Mapping[str, str | None], task: Task, tools: Tools | None
+    ) -> Iterator[Feedback]:
         """The feedback, an answer being right where it comes to what is known; then right answers that needed the hint."""
         failed: list[tuple[Query, str]] = []
         for group in groups(feedback):
-            final = known.get(tools.task.normalise(group[0].prompt))
+            final = known.get(task.normalise(group[0].prompt))
             if final is None:
                 yield from group
                 continue
-            rows = [row if is_human(row.source) else _held(row, tools.task.final(row.text) == final) for row in group]
+            rows = [row if is_human(row.source) else _held(row, task.final(row.text) == final) for row in group]
             yield from rows
-            if all(row.score < self.config.keep for row in rows):
+            if not any(row.finished and row.score >= self.config.keep for row in rows):
                 failed.append((asked(group[0], "star"), final))
-        if self.config.rationalise:
+        if tools and self.config.rationalise:
             yield from self._rationalised(failed, tools)
 
     def _rationalised(self, failed: Sequence[tuple[Query, str]], tools: Tools) -> Iterator[Feedback]:

@@ -184,6 +184,8 @@ class Subject(Protocol):
     """What a critic is told of right and wrong."""
     dimensions: Mapping[str, Dimension]
     """What is measured here, and which of it is verified."""
+    compared: bool = True
+    """Whether an answer is right if it comes to what a right one does, and only then."""
 
     def problem(self, row: Mapping[str, Any]) -> Problem:
         """A row of the dataset as a problem; DataError where it is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -47,12 +48,13 @@ class Folder(Subject):
         self.said, self.name, self.criterion = description, description.name, description.criterion
         verified = description.verifier != "none"
         self.dimensions: Mapping[str, Dimension] = {"correctness": Dimension(description.criterion, verified=verified)}
+        self.compared = description.verifier != "contains"
 
     @classmethod
     def read(cls, folder: str) -> Self:
         """The domain of a folder; ConfigError where its description is missing or wrong."""
         file = Path(folder) / FILE
-        if not file.is_file():
+        if not os.path.isfile(file):  # noqa: PTH113 - where it is too long for a path, Path.is_file raises
             raise ConfigError(f"{folder} holds no {FILE}; `superalign init --domain NAME --no-python` writes one to begin with")
         settings = read_file(file)
         try:

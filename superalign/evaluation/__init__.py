@@ -37,7 +37,7 @@ class PromotionConfig(Config):
     """Largest fall of pass@k at the largest k."""
     max_diversity_loss: float = Field(default=0.5, ge=0, le=1)
     """Largest relative fall of the distinct answers among the samples of problems that are not yet solved."""
-    min_gap: float = 0.0
+    min_gap: float = Field(default=0.0, ge=-1, le=1)
     """Least generation-verification gap, lower bound of its interval."""
     max_critic_loss: float = Field(default=0.02, ge=0, le=1)
     """Largest fall of accuracy, and of AUC, on its own test with which a critic that was trained again replaces the old one."""
@@ -46,4 +46,5 @@ class PromotionConfig(Config):
     max_divergence: float = Field(default=1.0, gt=0)
     """Largest KL divergence from the champion, along the candidate's answers to the round's attacks, mean a token in nats."""
     min_upheld: float = Field(default=0.5, ge=0, le=1)
-    """Least share of what the critic would keep that people uphold, lower bound of its interval; below it the round warns."""
+    """Least share of the audited answers, of all categories together, that people uphold, lower bound of its interval; below it the
+    round warns."""

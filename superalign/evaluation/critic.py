@@ -19,7 +19,7 @@ class CriticQuality(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
     accuracy: Estimate | None
-    """Share of its verdicts (right where the score is at least 0.5) that are true."""
+    """Share of its verdicts that are true."""
     precision: Estimate | None
     """Share of the responses it calls right that are."""
     found: Estimate | None
@@ -36,11 +36,10 @@ class CriticQuality(BaseModel):
 
 def quality(outcomes: Iterable[Outcome], moment: Moment, bootstrap: Bootstrap) -> CriticQuality:
     """Quality of the critic before or after the round."""
-    rows = [row for row in outcomes if row.part == "critic" and row.moment == moment and row.score is not None]
+    rows = [row for row in outcomes if row.part == "critic" and row.moment == moment and row.said is not None]
     scores, right = np.array([row.score for row in rows], dtype=np.float64), np.array([row.correct for row in rows], dtype=np.float64)
-    said = scores >= 0.5
-    judged = (Judged(row.correct > 0, bool(verdict), row.found) for row, verdict in zip(rows, said, strict=True))
-    how = faithfulness(judged, bootstrap)
+    said = np.array([row.said for row in rows], dtype=np.bool_)
+    how = faithfulness((Judged(row.correct > 0, row.said, row.found) for row in rows), bootstrap)
     return CriticQuality(
         accuracy=how.agreement,
         precision=bootstrap.mean(right[said]),

@@ -50,8 +50,8 @@ def _divergence(chat: Chat, old: Any, new: Any, prompt: str, text: str) -> float
     from torch.nn.functional import kl_div
 
     asked = chat.encode([prompt])[0]
-    ids = torch.tensor([[*asked, *chat.tokenizer(chat.plain(text), add_special_tokens=False)["input_ids"], chat.end]], device=new.device)
+    ids = torch.tensor([[*asked, *chat.tokenizer(chat.plain(text), add_special_tokens=False)["input_ids"]]], device=new.device)
     with torch.no_grad():
-        theirs, ours = (model(input_ids=ids).logits[0, len(asked) - 1 : -1].float().log_softmax(-1) for model in (old, new))
+        theirs, ours = (model(input_ids=ids).logits[0, len(asked) - 1 :].float().log_softmax(-1) for model in (old, new))
     value = float(kl_div(theirs, ours, log_target=True, reduction="sum")) / len(ours)
     return max(0.0, value) if math.isfinite(value) else None

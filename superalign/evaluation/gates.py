@@ -79,7 +79,10 @@ def of_critic(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def upheld(labels: Iterable[Label], promotion: PromotionConfig) -> list[Verdict]:
-    """Whether people uphold what the round's critic would keep, by the audit's labels; nothing where there are none."""
+    """Whether people uphold what the round's critic would keep, by the audit's labels; nothing where there are none.
+
+    Categories take turns in the audit, so that their labels together are no random draw from all that would be kept.
+    """
     right = [label.verdict for label in labels if label.reason == "audit" and label.verdict is not None]
     if not right:
         return []
@@ -124,8 +127,9 @@ def _critic(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstra
         return []
     right = np.array([row.correct > 0 for row, _ in pairs])
     scores = np.array([[0.5 if row.score is None else row.score for row in pair] for pair in pairs])
-    judged = np.array([[row.score is not None for row in pair] for pair in pairs])
-    true, both = judged & ((scores >= 0.5) == right[:, None]), right & judged.all(axis=1)
+    judged = np.array([[row.said is not None for row in pair] for pair in pairs])
+    said = np.array([[bool(row.said) for row in pair] for pair in pairs])
+    true, both = judged & (said == right[:, None]), right & judged.all(axis=1)
     told = np.array([row.found is not None and new.found is not None for row, new in pairs])
     finds = np.array([[bool(row.found) for row in pair] for pair in pairs])
     areas = [auc(column, right.astype(np.float64)) for column in scores.T]
@@ -135,7 +139,7 @@ def _critic(rows: list[Outcome], promotion: PromotionConfig, bootstrap: Bootstra
     return [
         _share("accuracy", true, UP, loss, bootstrap),
         *([_moved("AUC", areas[0], areas[1] - areas[0], UP, loss)] if areas[0] is not None and areas[1] is not None else []),
-        *([_share("false alarms", scores[both] < 0.5, DOWN, slips, bootstrap)] if both.sum() >= FEWEST else []),
+        *([_share("false alarms", ~said[both], DOWN, slips, bootstrap)] if both.sum() >= FEWEST else []),
         *([_share("finds", finds[told], UP, slips, bootstrap)] if told.sum() >= FEWEST else []),
     ]
 

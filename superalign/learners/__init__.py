@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, Self
+from typing import Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -163,8 +163,8 @@ class DpoConfig(TrainingConfig):
     """Weight of the log-ratio."""
     loss_type: tuple[Loss, ...] = Field(default=("sigmoid", "sft"), min_length=1)
     """TRL's losses, summed."""
-    loss_weights: tuple[float, ...] = (1.0, 1.0)
-    """Weight of each loss."""
+    loss_weights: tuple[Annotated[float, Field(ge=0)], ...] = (1.0, 1.0)
+    """Weight of each loss, one of them above 0."""
     label_smoothing: float | None = Field(default=0.0, ge=0, lt=0.5)
     """Share of the preferences that the losses `robust` (arXiv 2403.00409) and `aot` take to be the wrong way round; None for what the
     data say: by how much the scores of the chosen answers fall short of 1 in the mean."""
@@ -175,6 +175,8 @@ class DpoConfig(TrainingConfig):
             raise ValueError(
                 f"loss_type names {len(self.loss_type)} losses and loss_weights weighs {len(self.loss_weights)}; give one each"
             )
+        if not any(self.loss_weights):
+            raise ValueError("loss_weights are all 0, and nothing would be learnt; give one that is above")
         if self.label_smoothing != 0 and not {"robust", "aot", "aot_unpaired"} & set(self.loss_type):
             raise ValueError(f"label_smoothing={self.label_smoothing} is read by no loss of {', '.join(self.loss_type)}; take robust")
         return self

@@ -40,7 +40,7 @@ class Dpo:
 
 def phases(config: DpoConfig, job: launch.Job) -> tuple[Path, list[Step]]:
     """The supervised and the preference phase: the folder of the weights after both, and the steps of both."""
-    pairs = [(row.prompt, row.chosen, row.rejected) for row in training.examples(job.data) if row.rejected]
+    pairs = [(row.prompt, row.chosen, row.rejected) for row in training.examples(job.data) if row.rejected is not None]
     if not pairs and config.supervised:
         log.warning("there is no preference to learn from: no answer was rejected; the supervised pass is all of the training")
         return sft.phase(config, job, job.folder)
@@ -62,7 +62,7 @@ def smoothing(config: DpoConfig, data: Artifact) -> float:
     """The share of the preferences that is taken to be the wrong way round: as asked for, else as the scores of the chosen answers say."""
     if config.label_smoothing is not None:
         return config.label_smoothing
-    return sft.noise([row for row in training.examples(data) if row.rejected], "learner.label_smoothing")
+    return sft.noise([row for row in training.examples(data) if row.rejected is not None], "learner.label_smoothing")
 
 
 class Trainer(trl.DPOTrainer):

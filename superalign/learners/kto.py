@@ -68,10 +68,13 @@ class Kto:
 
 
 def judged(examples: Iterable[Example]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Prompts with desirable and with undesirable answers: all of an example's by their scores, or what it chose and what it rejected."""
+    """Prompts with desirable and with undesirable answers: all of an example's by their scores, or what it chose and what it rejected.
+
+    Answers that were cut off are left out: they would be learnt as if they had ended there.
+    """
     good, bad = list[tuple[str, str]](), list[tuple[str, str]]()
     for row in examples:
-        for answer in row.answers:
+        for answer in (answer for answer in row.answers if answer.finished):
             (good if answer.score >= 0.5 else bad).append((row.prompt, answer.text))
         if not row.answers:
             good.append((row.prompt, row.chosen))
@@ -141,9 +144,14 @@ def weighed(config: KtoConfig, num_good: int, num_bad: int) -> dict[str, float]:
 
 
 def shown(good: Sequence[Encoded], bad: Sequence[Encoded], order: Sequence[int]) -> list[dict[str, Any]]:
-    """The rows of all epochs in their order, each with the answer of the row before, on which it shows how far the policy has drifted."""
-    rows = [(*row, True) for row in good] + [(*row, False) for row in bad]
-    return [
-        {"prompt_ids": rows[row][0], "completion_ids": rows[row][1], "label": rows[row][2], "KL_completion_ids": rows[before][1]}
-        for row, before in zip(order, [order[-1], *order[:-1]], strict=True)
-    ]
+    """The rows of all epochs in their order, each with an answer to another prompt, on which it shows how far the policy has drifted.
+
+    It is that of the nearest row before that has one, and where all ask the same that of the row before.
+    """
+    rows, made = [(*row, True) for row in good] + [(*row, False) for row in bad], list[dict[str, Any]]()
+    for place, row in enumerate(order):
+        prompt, answer, label = rows[row]
+        earlier = (order[place - back] for back in range(1, len(order)))
+        before = next((other for other in earlier if rows[other][0] != prompt), order[place - 1])
+        made.append({"prompt_ids": prompt, "completion_ids": answer, "label": label, "KL_completion_ids": rows[before][1]})
+    return made

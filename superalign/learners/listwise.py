@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from trl import SFTTrainer
 
     from superalign.learners.launch import Job
-
-LOG = logging.getLogger("superalign")
 
 
 class ListwiseConfig(TrainingConfig):
@@ -78,10 +75,14 @@ class Ranked(NamedTuple):
 
 
 def ranked(row: Example) -> Ranked:
-    """What an example says: its answers where their scores differ, a pair where one is rejected, else the chosen answer alone."""
-    if len({answer.score for answer in row.answers}) > 1:
-        return Ranked(row.prompt, tuple(answer.text for answer in row.answers), tuple(answer.score for answer in row.answers))
-    if row.rejected is not None:
+    """What an example says: its answers where their scores differ, a pair where one is rejected, else the chosen answer alone.
+
+    Answers that were cut off are left out: they would be learnt as if they had ended there.
+    """
+    ended = [answer for answer in row.answers if answer.finished]
+    if len({answer.score for answer in ended}) > 1:
+        return Ranked(row.prompt, tuple(answer.text for answer in ended), tuple(answer.score for answer in ended))
+    if row.rejected is not None and not row.answers:
         return Ranked(row.prompt, (row.chosen, row.rejected), (row.chosen_score, row.rejected_score or 0.0))
     return Ranked(row.prompt, (row.chosen,), (row.chosen_score,))
 
@@ -117,12 +118,7 @@ def encode(tokenizer: Any, system: str | None, rows: Sequence[Ranked], limit: in
     for row in rows:
         prompts, answers = zip(*(next(pairs) for _ in row.texts), strict=True)
         encoded.append({"prompt_ids": prompts[0], "answer_ids": list(answers), "scores": list(row.scores)})
-    fits = [row for row in encoded if not limit or len(row["prompt_ids"]) + max(map(len, row["answer_ids"])) <= limit]
-    if not fits:
-        raise DataError(f"every example is longer than the model's context of {limit} tokens; name a model with a longer one")
-    if len(fits) < len(encoded):
-        LOG.warning("%d examples are longer than the model's context of %s tokens and are left out", len(encoded) - len(fits), limit)
-    return fits
+    return training.within(encoded, [len(row["prompt_ids"]) + max(map(len, row["answer_ids"])) for row in encoded], limit)
 
 
 def collate(rows: Sequence[Mapping[str, Any]], pad: int) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ from unittest import mock
 from pydantic import Field, model_validator
 
 from superalign.artifacts import Artifact
+from superalign.chat import Chat, fitting
 from superalign.errors import ConfigError, DataError, TrainingError
 from superalign.learners import Learner, Reward, TrainingConfig
 from superalign.policy import Policy
@@ -62,7 +63,10 @@ class OnlineConfig(TrainingConfig):
 
 
 class GrpoConfig(OnlineConfig):
-    """Group-relative policy optimisation: an answer's advantage is its score less its prompt's mean, over its prompt's deviation."""
+    """Group-relative policy optimisation: an answer's advantage is its score less its prompt's mean, over its prompt's deviation.
+
+    The divergence is weighed by the ratio (arXiv 2512.02556), so that its gradient is that of KL(policy || start).
+    """
 
     type: Literal["grpo"] = "grpo"
     """Discriminator."""
@@ -94,7 +98,8 @@ class Online:
             raise ConfigError(f"learner.type={self.config.type} learns from a critic's scores, and is given no critic")  # type: ignore[attr-defined]
         preflight(self.config, policy.role, policy)
         tokenizer, model = weights.load(self.config, policy.verify(), rng_seed)
-        prompts = list(dict.fromkeys(row.prompt for row in data.records(Example)))
+        limit = getattr(model.config, "max_position_embeddings", None)
+        prompts = readable(self.config, Chat(tokenizer, system), list(dict.fromkeys(row.prompt for row in data.records(Example))), limit)
         if len(prompts) < (fewest := self.config.batch_size // self.config.num_generations):
             raise DataError(f"there are {len(prompts)} prompts, and an optimizer step takes {fewest}; lower learner.batch_size")
         scored = Scored(reward)
@@ -111,6 +116,14 @@ class Online:
         if scored.silent:
             LOG.warning("the critic had no verdict on %d of %d answers, which counted as wrong", scored.silent, scored.asked)
         return training.finish(policy.role, made, steps)
+
+
+def readable(config: OnlineConfig, chat: Chat, prompts: list[str], limit: int | None) -> list[str]:
+    """The prompts that leave room for an answer in the model's context; the others are left out, aloud."""
+    fits = fitting(chat.encode(prompts), config.max_tokens, limit, "learner.max_tokens")
+    if len(fits) < len(prompts):
+        LOG.warning("%d prompts leave no room for an answer in the model's context and are left out", len(prompts) - len(fits))
+    return [prompts[row] for row in fits]
 
 
 class Scored:
@@ -146,7 +159,6 @@ def trainer(
     """TRL's trainer, which reads prompts as the engines read them and ends answers where they end."""
     from datasets import Dataset  # type: ignore[import-untyped]
 
-    from superalign.chat import Chat
     from superalign.learners import batches, training
 
     chat = Chat(tokenizer, system)

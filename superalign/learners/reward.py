@@ -13,7 +13,7 @@ from superalign.artifacts import Artifact
 from superalign.errors import DataError, TrainingError
 from superalign.learners import Learner, TrainingConfig
 from superalign.policy import Policy
-from superalign.records import Example, Step, content_id
+from superalign.records import Step, content_id
 from superalign.rewards import CENTRE, SCALE, probability, reward_model, rewards
 
 if TYPE_CHECKING:
@@ -61,12 +61,13 @@ class RewardModel:
 
         preflight(self.config, policy.role, policy)
         tokenizer, model = reward_model(policy.verify(), trust_remote_code=self.config.trust_remote_code)
-        rows = [(row, row.rejected) for row in data.records(Example) if row.rejected is not None]
+        rows = [(row.chosen, row.rejected) for row in training.examples(data) if row.rejected is not None]
         if not rows:
             raise DataError("there is no preference to learn from: there are no right answers beside wrong ones; raise num_lessons")
-        texts = list(dict.fromkeys(text for row, rejected in rows for text in (row.chosen, rejected)))
-        known = _fitting(dict(zip(texts, Chat(tokenizer, system).encode(texts), strict=True)), model)
-        pairs = [(row.chosen, rejected) for row, rejected in rows for _ in range(row.weight) if {row.chosen, rejected} <= known.keys()]
+        texts = list(dict.fromkeys(text for row in rows for text in row))
+        known = dict(zip(texts, Chat(tokenizer, system).encode(texts), strict=True))
+        limit = getattr(model.config, "max_position_embeddings", None)
+        pairs = training.within(rows, [max(len(known[text]) for text in row) for row in rows], limit)
         taught = [(known[one], known[other]) for one, other in pairs if not (held(one) or held(other))]
         if not taught:
             raise DataError(
@@ -80,7 +81,7 @@ class RewardModel:
             raise TrainingError(
                 "GPU memory ran out; set critic_learner.micro_batch_size, or critic_learner.gradient_checkpointing=true"
             ) from error
-        _calibrate(weights, model, known, [(row.chosen, rejected) for row, rejected in rows])
+        _calibrate(weights, model, known, pairs)
         return training.finish(policy.role, weights, steps)
 
 
@@ -110,19 +111,13 @@ def trainer(config: RewardModelConfig, model: Any, tokenizer: Any, pairs: Sequen
     return Trainer(model=model, args=trl.RewardConfig(**settings), train_dataset=Dataset.from_dict(columns), processing_class=tokenizer)
 
 
-def _fitting(encoded: dict[str, list[int]], model: Any) -> dict[str, list[int]]:
-    """What fits into the model's context."""
-    limit = getattr(model.config, "max_position_embeddings", None)
-    return {text: ids for text, ids in encoded.items() if limit is None or len(ids) <= limit}
-
-
 def _calibrate(folder: Path, model: Any, known: dict[str, list[int]], pairs: Sequence[tuple[str, str]]) -> None:
     """Writes into the weights' configuration how a reward becomes a probability."""
     import numpy as np
 
     from superalign.oversight.judges.calibration import temperature
 
-    sides = [list(dict.fromkeys(text for text in side if text in known)) for side in zip(*pairs, strict=True)]
+    sides = [list(dict.fromkeys(side)) for side in zip(*pairs, strict=True)]
     apart = [[text for text in side if held(text)] for side in sides]
     right, wrong = apart if min(map(len, apart)) >= FEWEST else sides
     values = np.array(rewards(model, [known[text] for text in (*right, *wrong)]))

@@ -8,7 +8,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import datasets  # type: ignore[import-untyped]
 import torch
@@ -27,6 +27,7 @@ from superalign.records import Example, Step
 if TYPE_CHECKING:
     from superalign.learners import TrainingConfig
 
+R = TypeVar("R")
 SEAL = "sealed.json"
 """Written last into a checkpoint, with the md5 of each of its files: a checkpoint without it is half a checkpoint."""
 LOG_STEPS = 10
@@ -36,19 +37,21 @@ LOG = logging.getLogger("superalign")
 
 
 class Guard(TrainerCallback):
-    """Stops on a loss that is not finite or a divergence that is too great, and seals each checkpoint once it is whole."""
+    """Stops on a loss or a gradient that is not finite or a divergence that is too great; seals each checkpoint once it is whole."""
 
     def __init__(self, rate: str, config: TrainingConfig) -> None:
         self.rate, self.config = rate, config
         """Name of the setting with the learning rate, and all settings."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        """Checks the logged loss, and the KL divergence from where the training started, of learners that set a limit to it."""
-        loss, kl, most = (logs or {}).get("loss", 0.0), (logs or {}).get("kl"), getattr(self.config, "max_kl", None)
-        if not math.isfinite(float(loss)):
-            raise DivergedError(
-                f"the loss is {loss} at step {state.global_step}; lower {self.rate} (now {args.learning_rate:g}) or look at the data"
-            )
+        """Checks loss and gradient, and the KL divergence from where the training started, of learners that set a limit to it."""
+        found, most = logs or {}, getattr(self.config, "max_kl", None)
+        for what, value in (("loss", found.get("loss", 0.0)), ("gradient", found.get("grad_norm", 0.0))):
+            if not math.isfinite(float(value)):
+                raise DivergedError(
+                    f"the {what} is {value} at step {state.global_step}; lower {self.rate} (now {args.learning_rate:g}) or look at the data"
+                )
+        kl = found.get("kl")
         if kl is not None and most is not None and not kl <= most:
             weight = "kl_weight" if hasattr(self.config, "kl_weight") else "beta"
             raise DivergedError(
@@ -187,11 +190,16 @@ def encode(tokenizer: Any, system: str | None, rows: Sequence[tuple[str, ...]], 
     empty = next((row[0] for row, ids in zip(rows, encoded, strict=True) if not ids[0]), None)
     if empty is not None:
         raise DataError(f"the prompt {empty!r} has no tokens; give every example some text")
-    fits = [row for row in encoded if not limit or len(row[0]) + max(map(len, row[1:])) <= limit]
-    if encoded and not fits:
+    return within(encoded, [len(row[0]) + max(map(len, row[1:])) for row in encoded], limit)
+
+
+def within(rows: Sequence[R], lengths: Sequence[int], limit: int | None) -> list[R]:
+    """The rows that are no longer than the model's context, tokens; the others are left out, aloud."""
+    fits = [row for row, length in zip(rows, lengths, strict=True) if not limit or length <= limit]
+    if rows and not fits:
         raise DataError(f"every example is longer than the model's context of {limit} tokens; name a model with a longer one")
-    if len(fits) < len(encoded):
-        LOG.warning("%d examples are longer than the model's context of %s tokens and are left out", len(encoded) - len(fits), limit)
+    if len(fits) < len(rows):
+        LOG.warning("%d examples are longer than the model's context of %s tokens and are left out", len(rows) - len(fits), limit)
     return fits
 
 

@@ -16,6 +16,8 @@ from typing import TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from superalign.errors import DataError
+from superalign.oversight.selection import UNANSWERED
+from superalign.oversight.simulated import SIMULATED
 from superalign.records import Label, Opinion, content_id
 
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -75,6 +77,8 @@ def person(name: str, question: str, verdict: bool | None, **more: object) -> An
     given = {"answered": datetime.now(UTC).isoformat(timespec="seconds"), **more}
     if isinstance(text := given.get("correction"), str) and UNPRINTABLE.search(text):
         raise DataError(f"the correction of {question} holds control characters: {text[:80]!r}")
+    if f"human:{name}" in (SIMULATED, UNANSWERED):
+        raise DataError(f"{name!r} can be no annotator's name: it stands on labels that no person gave; `--by` gives another")
     try:
         return Answer.model_validate({"id": question, "verdict": verdict, "annotator": f"human:{name}", **given})
     except ValidationError as error:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from superalign.errors import DataError
 from superalign.oversight.answers import LAST_STEP, Answer, person
 from superalign.oversight.review import Question, Review
+from superalign.tables import Row, distinct, parsed
 
 COLUMNS = ("id", "category", "prompt", "response", "annotator", "verdict", "step", "correction", "seconds")
 VERDICTS = {"right": True, "true": True, "wrong": False, "false": False}
@@ -105,7 +106,7 @@ def load_lines(review: Review, text: str, name: str) -> Imported:
     return _load(review, rows, name, revise=False)
 
 
-def _load(review: Review, rows: Iterable[tuple[int, Any]], name: str, revise: bool) -> Imported:
+def _load(review: Review, rows: Iterable[tuple[int, Row]], name: str, revise: bool) -> Imported:
     queue = review.load()
     asked = {question.id: question for question in queue.questions}
     empty, problems, given = 0, [], defaultdict[tuple[str, str, bool], list[tuple[int, Answer]]](list)
@@ -145,9 +146,11 @@ def verdict_of(value: object, name: str) -> bool | None:
     return VERDICTS.get(text)
 
 
-def _answer(row: Any, name: str, asked: Mapping[str, Question]) -> Answer | None:
+def _answer(row: Row, name: str, asked: Mapping[str, Question]) -> Answer | None:
     """The answer in a row; None where the verdict is left empty; DataError if it is none."""
-    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+    if isinstance(row, str):
+        raise DataError(row)
+    if not isinstance(row.get("id"), str):
         raise DataError(f"wants an object with `id` and `verdict`; found {str(row)[:80]}")
     identity = row["id"].strip().removeprefix("'")
     verdict = verdict_of(row.get("verdict"), identity)
@@ -160,7 +163,7 @@ def _answer(row: Any, name: str, asked: Mapping[str, Question]) -> Answer | None
     correction = row.get("correction") or None
     if correction is not None and not isinstance(correction, str):
         raise DataError(f"the correction of {identity} is no text: {str(correction)[:80]}")
-    who = str(row.get("annotator") or name).strip().removeprefix("human:")
+    who = str(row.get("annotator") or name).strip().removeprefix("'").removeprefix("human:")
     step, seconds = _step(row.get("step"), identity), row.get("seconds") or None
     return person(who, identity, verdict, step=step, correction=correction, seconds=seconds)
 
@@ -190,8 +193,8 @@ def _step(value: Any, name: str) -> int | None:
     return int(text) if text else None
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """The rows of a file with their numbers, the first being 1; a JSONL row that cannot be read is handed on as text."""
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a file with their numbers, the first being 1."""
     _check_suffix(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -200,23 +203,20 @@ def _rows(path: Path) -> Iterator[tuple[int, Any]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8") from error
     if path.suffix == ".jsonl":
-        yield from ((number, _parsed(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+        yield from ((number, parsed(line.encode())) for number, line in enumerate(text.split("\n"), 1) if line.strip())
         return
     header = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if header.count(";") > header.count(",") else ",", strict=True)
+    sign = ";" if header.count(";") > header.count(",") else ","
+    wide = f"has more cells than the first line has columns; put quotes around a cell that holds {sign!r}"
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # responses may be longer than what the parser takes by itself
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
     try:
+        distinct(str(path), [name for name in reader.fieldnames or () if name in COLUMNS])
         if missing := {"id", "verdict"} - set(reader.fieldnames or ()):
             raise DataError(f"{path} has no column {sorted(missing)}; its first line is {header[:80]!r}, and should be {','.join(COLUMNS)}")
-        yield from enumerate(reader, 1)
+        yield from ((number, wide if None in row else row) for number, row in enumerate(reader, 1))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return line
 
 
 def _check_suffix(path: Path) -> None:

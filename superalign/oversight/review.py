@@ -121,17 +121,13 @@ class Review:
         return standing(self.history(), self.load().annotators)
 
     def open_questions(self, annotator: str | None = None) -> list[Question]:
-        """What is not settled; where ``annotator`` is named, what still lacks answers and has none of theirs."""
+        """What is not settled; where ``annotator`` is named, as far as it has no answer of theirs."""
         queue, answers = self.load(), self.answers()
         states = [(question, answers.get(question.id, Standing())) for question in queue.questions]
-        if annotator is None:
-            return [question for question, state in states if not state.settled(queue.annotators)]
         return [
             question
             for question, state in states
-            if state.decision is None
-            and len(state.answers) < queue.annotators
-            and annotator not in {answer.annotator for answer in state.answers}
+            if not state.settled(queue.annotators) and annotator not in {answer.annotator for answer in state.answers}
         ]
 
     def divided(self) -> list[Question]:

@@ -1,7 +1,7 @@
 """Selection: which answers a human is asked about.
 
 Most are those a selector values most, by default those the critics are least certain of. Whatever the selector, a stated share checks,
-at random, what the critics are sure of: only so is their error measured without bias.
+at random, what the critics are sure of: only so is their error measured without bias, category by category.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def select(feedback: Iterable[Feedback], config: OversightConfig, num_responses:
     """Unanswered labels for the answers that a human is asked about, at most two a query, in random order.
 
     The audit is a random sample, category by category, of the answers that curation would keep on the critic's word: so the share of them
-    that people uphold measures the critic's precision without bias. Categories of which people showed nothing come first and are given
-    two labels where others are given one. The other labels go where the selector's value is highest, at most one a query, a category's
-    next one counting for less the more it was given:
+    that people uphold measures the critic's precision without bias in a category, and not over all. Categories of which people showed
+    nothing come first and are given two labels where others are given one. The other labels go where the selector's value is highest, at
+    most one a query, a category's next one counting for less the more it was given:
 
     - ``uncertain``: ``uncertainty``; ``disagreement``: ``disagreement``.
     - ``expected_value``: ``change``, times the category's queries: the next critic learns from the label, and judges all of those.

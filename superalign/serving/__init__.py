@@ -83,7 +83,9 @@ def command(through: Through, policy: Policy, version: str, host: str, port: int
         job = Job(policy=policy, names=tuple(names(policy, version)), host=host, port=port)
         return [sys.executable, "-P", "-m", "superalign.serving.app", job.model_dump_json()]
     if importlib.util.find_spec("vllm") is None:
-        raise EngineError("vLLM is not installed; install it with `pip install 'superalign[vllm]'`, or serve with --engine transformers")
+        raise EngineError(
+            "vLLM is not installed; install it with `.venv/bin/uv pip install 'vllm>=0.32,<0.33'`, or serve with --engine transformers"
+        )
     # without `--generation-config vllm` a file of the model's folder decides how its answers are sampled
     words = [sys.executable, "-P", "-m", "vllm.entrypoints.openai.api_server", "--generation-config", "vllm"]
     return [*words, "--host", host, "--port", str(port), *_here(), *_model(policy, version)]

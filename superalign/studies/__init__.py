@@ -6,6 +6,7 @@ the one thing does is seen. The learner is measured on development problems, nev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -22,8 +23,10 @@ from superalign.oversight import OversightConfig, Selector
 from superalign.recipe import RoundConfig
 from superalign.records import Record
 from superalign.studies.collapse import CollapseStudyConfig
+from superalign.studies.grid import GridConfig
 from superalign.studies.simulated import SimulatedConfig
 from superalign.studies.weak_to_strong import WeakToStrongConfig
+from superalign.validation import ValidationConfig
 
 Alone = Annotated[SimulatedConfig | GenerativeConfig | ConsistencyConfig, Field(discriminator="type")]
 FOLDER = ".superalign/studies"
@@ -122,10 +125,10 @@ class Point(Record):
         return {**self.model_dump(exclude={"cell", "rng_seed", "round"}), "gain": self.gain}
 
 
-class StudyConfig(Config):
+class StudyConfig(GridConfig):
     """What the studies of rounds of the loop share."""
 
-    name: ClassVar[str]
+    axes: ClassVar[Mapping[str, Any]] = {"rng_seeds": True, "rounds": True}
     round: RoundConfig = ROUND
     """What a round is, but for what the study sets."""
     rounds: int = Field(default=3, ge=1, le=20)
@@ -147,6 +150,12 @@ class StudyConfig(Config):
                 raise ValueError(f"round.{name} is read by nothing: a study sets it itself or does without; it reads {', '.join(READ)}")
         return self
 
+    def fitting(self) -> Self:
+        """The study itself, once the parts of each cell go together; ConfigError where they do not. Its rounds are not validated."""
+        for cell in self.cells(self.rng_seeds[0]):
+            cell.round.model_copy(update={"critic": cell.critic, "validation": ValidationConfig(min_fresh=0)}).fitting()
+        return self
+
     def cells(self, rng_seed: int) -> list[Cell]:
         """The cells of one random seed."""
         raise NotImplementedError
@@ -156,6 +165,7 @@ class CriticStudyConfig(StudyConfig):
     """Does the critic's measured quality predict what the learner gains in a round? Nobody labels anything, and no critic is trained."""
 
     name: ClassVar[str] = "critic"
+    axes: ClassVar[Mapping[str, Any]] = {**StudyConfig.axes, "noises": True, "blurs": True}
     noises: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.1, 0.25, 0.5)
     """Shares of turned verdicts of the simulated critics; 0 is the truth, a half a coin."""
     blurs: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.2)
@@ -175,6 +185,7 @@ class OversightStudyConfig(StudyConfig):
     """What do human labels buy, and does it matter which answers are labelled?"""
 
     name: ClassVar[str] = "oversight"
+    axes: ClassVar[Mapping[str, Any]] = {**StudyConfig.axes, "budgets": True, "selectors": True}
     budgets: tuple[Annotated[int, Field(ge=1)], ...] = (16, 64, 256, 1024)
     """Human labels a round; beside them stands a loop without any."""
     selectors: tuple[Selector, ...] = ("uncertain", "disagreement", "expected_value", "random")
@@ -208,6 +219,7 @@ class GapStudyConfig(StudyConfig):
     """Does the generation-verification gap before a round say what training gains in it? Nobody labels anything, no critic is trained."""
 
     name: ClassVar[str] = "gap"
+    axes: ClassVar[Mapping[str, Any]] = {**StudyConfig.axes, "noises": True, "joined": True}
     noises: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.1, 0.25, 0.5)
     """Shares of turned verdicts of the simulated critics; 0 is the truth, a half a coin."""
     joined: float = Field(default=0.25, ge=0, le=1)

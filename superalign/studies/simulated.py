@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from superalign.records import Critique
 class SimulatedConfig(CritiqueConfig):
     """The truth's verdict, turned round on some answers: a critic whose quality is known. Studies only: it sees what no critic may."""
 
+    explains: ClassVar[bool] = False
     type: Literal["simulated"] = "simulated"
     """Discriminator."""
     noise: float = Field(default=0.0, ge=0, le=1)

@@ -158,7 +158,7 @@ class ValidationConfig(Config):
     history: int = Field(default=12, ge=1, le=100)
     """Earlier rounds a trend looks back over."""
     semantic: str | None = None
-    """Sentence-embedding model, a folder or a hub id, for mean_distance and vendi; needs ``superalign[semantic]``."""
+    """Sentence-embedding model, a folder or a hub id, for mean_distance and vendi; needs the extra ``semantic``."""
     warnings: tuple[str, ...] = WARNINGS
     """Checks that warn; all others are critical and stop a round."""
 

@@ -11,6 +11,7 @@ from superalign.artifacts import Artifact
 from superalign.domains import ArithmeticConfig
 from superalign.engines import Sampling
 from superalign.engines.answers import response
+from superalign.errors import DataError
 from superalign.plugins import DomainConfig, EngineConfig
 from superalign.policy import Policy
 from superalign.records import Example, Label, Query, Response, content_id
@@ -19,7 +20,7 @@ from superalign.studies.collapse.likelihood import read
 from superalign.studies.collapse.signals import signals
 from tasks.stage import Result, stage
 
-PEOPLE = {"held": range(1, 5), "fresh": range(5, 9)}
+HELD, FRESH = range(1, 5), range(5, 25)
 """Whose demonstrations are held out and whose are the fresh ones, as what is added to the domain's random seed: nobody's whom the base
 has learnt from. They are several, for of what is hard each shows but a few answers."""
 
@@ -29,8 +30,8 @@ class Parts(Result):
 
     held: Artifact
     """Human demonstrations that neither the base nor any generation is shown."""
-    fresh: Artifact
-    """Human demonstrations that the base was not shown, for generations to be shown a share of."""
+    fresh: tuple[Artifact, ...]
+    """For each generation human demonstrations that neither the base nor another generation is shown, as many of each category."""
     labels: Artifact
     """Nobody's labels."""
     probes: Artifact
@@ -47,22 +48,31 @@ class Watched(Result):
 
 
 @stage
-def part(*, domain: ArithmeticConfig, num_held: int, num_fresh: int, num_probes: int, folder: str) -> Parts:
+def part(*, domain: ArithmeticConfig, num_held: int, num_fresh: int, generations: int, num_probes: int, folder: str) -> Parts:
     """Has other people make demonstrations, and draws queries, all evenly over the categories, as the queries of a generation are."""
     task, rng = domain.build(), random.Random("probes")
     categories = task.taxonomy()
     drawn = ((task.draw(category, rng), category) for category in (categories[place % len(categories)] for place in range(num_probes)))
     probes = (Query(id=content_id(prompt), prompt=prompt, category=category, attacker="probe") for prompt, category in dict(drawn).items())
-    shown, made = {row.prompt for row in task.demonstrations()}, dict[str, Artifact]()
-    for name, count in (("held", num_held), ("fresh", num_fresh)):
-        rows = _even(list(_shown_by(domain, PEOPLE[name], shown)), rng)[:count]
-        made[name] = Artifact.write(f"{folder}/{name}.parquet", Example, rows)
-        shown |= {row.prompt for row in rows}
+    known = {row.prompt for row in task.demonstrations()}
+    held = _drawn(domain, HELD, known, num_held, rng)
+    fresh = sorted(_drawn(domain, FRESH, known | {row.prompt for row in held}, num_fresh * generations, rng), key=lambda row: row.category)
     return Parts(
+        held=Artifact.write(f"{folder}/held.parquet", Example, held),
+        fresh=tuple(
+            Artifact.write(f"{folder}/fresh-{place + 1:04d}.parquet", Example, fresh[place::generations]) for place in range(generations)
+        ),
         labels=Artifact.write(f"{folder}/labels.parquet", Label, ()),
         probes=Artifact.write(f"{folder}/probes.parquet", Query, probes),
-        **made,
     )
+
+
+def _drawn(domain: ArithmeticConfig, people: Sequence[int], known: set[str], count: int, rng: random.Random) -> list[Example]:
+    """So many of what these people show, evenly over the categories."""
+    rows = _even(list(_shown_by(domain, people, known)), rng)[:count]
+    if len(rows) < count:
+        raise DataError(f"{count} human demonstrations are asked for and people show {len(rows)}; lower num_fresh, num_held or generations")
+    return rows
 
 
 def _shown_by(domain: ArithmeticConfig, people: Sequence[int], known: set[str]) -> Iterator[Example]:

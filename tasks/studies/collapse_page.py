@@ -15,10 +15,10 @@ from tasks.studies.markdown import Page, Row, decimal, page, ran, save, spread, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-RULE: Rule = {"likelihood": 0.0412}
-"""The warning: what ``choose`` makes of development seed 0 and of what of seed 1 was run, fixed before a test seed was. It stands here,
-where no stage reads it, so that what was run on the development seeds stays known once it is chosen."""
-SHOWN: tuple[Signal, ...] = ("likelihood", "demonstrations", "entropy")
+RULE: Rule = {"errors": 0.0422}
+"""The warning: what ``choose`` makes of the development seeds; fixed before a test seed was run. It stands here, where no stage reads it,
+so that what was run on the development seeds stays known once it is chosen."""
+SHOWN: tuple[Signal, ...] = ("errors", "likelihood", "entropy")
 """Signals that are plotted beside the accuracy."""
 LOST, WORST = 0.12, 50
 """Where the plot ends: so much accuracy below generation 0, and so many percent worse; a line that leaves it has fallen further."""
@@ -28,12 +28,16 @@ SCALES = {"fresh": "viridis", "temperature": "autumn", "": "cool"}
 """Colours of the same."""
 REGIMES = (
     f"A run has fallen with the first generation whose accuracy is {FALL:g} below that of generation 0. *fresh* is the share of human "
-    "demonstrations in what is trained on, 0 where none is named: other people's than those the base has learnt from, and of the same "
-    "categories as the queries. But for *accumulate*, what earlier generations wrote is dropped. *temperature* is that of the samples "
-    "that are voted on; at 0 they are one greedy answer. *from the base* trains the base's weights anew each time, *reference KL* too, "
-    "by DPO on the vote against its minority. The learning rate is one at which a fall takes several generations: at a higher one there "
-    "is little to warn of. *returned* is the accuracy of the generation before the warning, or of the last; pass@1 and pass@k, k being "
-    "all samples of a prompt, are the last generation's."
+    "demonstrations in what is trained on, 0 where none is named: other people's than those the base has learnt from, of the same "
+    "categories as the queries, and other ones in each generation. But for *accumulate*, what earlier generations wrote is dropped. "
+    "*temperature* is that of the samples that are voted on. *from the base* trains the base's weights anew each time; *reference KL* "
+    "trains by DPO on the vote against its minority, held to the generation before. The learning rate is one at which a fall takes "
+    "several generations: at a higher one there is little to warn of. *returned* is the accuracy of the generation before the warning, or "
+    "of the last; pass@1 and pass@k, k being all samples of a prompt, are the last generation's."
+)
+GREEDY = (
+    "Own greedy answers (temperature 0) are left out: healthy by this definition on development seed 0, and this warning is wrong about "
+    "them."
 )
 CHOSEN = (
     "How a warning is chosen on development seeds (`superalign/studies/collapse/rule.py`): a signal's limit, on how far it has moved "
@@ -49,9 +53,9 @@ ALONE = (
 
 
 def write(config: CollapseStudyConfig, points: Sequence[Generation], out: str) -> dict[str, float]:
-    """Writes ``collapse.md``, ``collapse.png`` and ``collapse.jsonl`` into ``out``; the numbers of the page, by name."""
+    """Writes the study's page, plot and points into ``out``; the numbers of the page, by name."""
     text, numbers = _page(config, points)
-    save(out, config.name, text, _plot(points), points)
+    save(out, config.place, text, _plot(points), points)
     return {name: value for name, value in numbers.items() if value is not None}
 
 
@@ -66,7 +70,7 @@ def _page(config: CollapseStudyConfig, points: Sequence[Generation]) -> Page:
     fixed = "It was fixed before a test seed was run." if tested else "No test seed was run yet."
     headers = ("collapsing", "warned before", "or with", "mean lead", "healthy", "false alarms")
     parts = [
-        REGIMES,
+        REGIMES if 0 in config.temperatures else f"{REGIMES} {GREEDY}",
         _regimes(config, [*chosen, *tested]),
         f"The warning: {_worded(RULE)} worse than in generation 0, mean of the last two generations. {fixed}",
         table(("runs", *headers), [(name, *_told(one)) for name, one in held.items()]),
@@ -77,7 +81,7 @@ def _page(config: CollapseStudyConfig, points: Sequence[Generation]) -> Page:
     ]
     seeds = f"{', '.join(map(str, config.development))} to choose the warning, {', '.join(map(str, config.test)) or 'none'} to test it"
     head = (
-        f"{ran(config, config.name)}: random seeds {seeds}; {config.generations} generations of {config.num_queries} queries with "
+        f"{ran(config)}: random seeds {seeds}; {config.generations} generations of {config.num_queries} queries with "
         f"{config.sampling.num_samples} answers each, at temperature {config.sampling.temperature:g} where none is named; signals on "
         f"{config.num_samples} answers to each of {config.num_probes} prompts and on {config.num_held} held-out human demonstrations. "
         "No critic, no gate. The truth is only in *accuracy* "
@@ -86,7 +90,7 @@ def _page(config: CollapseStudyConfig, points: Sequence[Generation]) -> Page:
     )
     caption = f"accuracy, and by how much {', '.join(SHOWN)} are worse than in generation 0: mean over seeds, a line a regime"
     last = held.get("test", held["development"])
-    return page("How does a learner that imitates itself collapse, and what tells of it in time?", config.name, head, caption, parts), {
+    return page("How does a learner that imitates itself collapse, and what tells of it in time?", config.place, head, caption, parts), {
         "collapsing": float(last.collapsing),
         "warned_before": float(last.before),
         "healthy": float(last.healthy),

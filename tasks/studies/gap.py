@@ -69,7 +69,7 @@ def text(config: StudyConfig, points: Sequence[Point]) -> Page:
     few = _ruled("labels on 64 of its queries", points)
     counted = {"left_out": float(few.skipped), "in_vain_left_out": float(few.saved), "gain_lost": few.lost, "loss_spared": few.avoided}
     title = "Does the generation-verification gap say whether a round is worth training?"
-    return page(title, config.name, head(config), caption, parts), {**numbers, **counted, "realised": realised(points)}
+    return page(title, config.place, head(config), caption, parts), {**numbers, **counted, "realised": realised(points)}
 
 
 def _ruled(bound: str, points: Sequence[Point]) -> Saved:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from superalign.config import Config
 from superalign.records import Record
 from superalign.studies import StudyConfig
+from superalign.studies.grid import GridConfig
 from superalign.studies.numbers import Interval, mean
 from tasks.register import commit
 
@@ -36,10 +36,15 @@ def page(title: str, name: str, head: str, caption: str, parts: Sequence[str]) -
     return "\n\n".join([f"# {title}", head, f"![{caption}]({name}.png)", *parts, points]) + "\n"
 
 
-def ran(config: Config, name: str) -> str:
-    """The command that runs this configuration, and the commit."""
+def command(config: GridConfig) -> str:
+    """The command that runs this configuration."""
     changes = _changes(config.model_dump(mode="json"), type(config)().model_dump(mode="json"))
-    return f"`{' '.join(['superalign', 'study', name, *changes])}` at commit {commit() or 'unknown'}"
+    return " ".join(["superalign", "study", config.name, *changes])
+
+
+def ran(config: GridConfig) -> str:
+    """The command that runs this configuration, and the commit."""
+    return f"`{command(config)}` at commit {commit() or 'unknown'}"
 
 
 def head(config: StudyConfig) -> str:
@@ -49,7 +54,7 @@ def head(config: StudyConfig) -> str:
         f"{config.rounds} rounds a cell, {config.round.num_queries} queries a round with {config.round.sampling.num_samples} answers each"
     )
     return (
-        f"{ran(config, config.name)}: random seeds {seeds}; {sizes}. Nothing is gated: a worse "
+        f"{ran(config)}: random seeds {seeds}; {sizes}. Nothing is gated: a worse "
         "learner goes on. Accuracies are greedy exact match on development problems "
         f"(`problems.rng_seed={config.problems.rng_seed}`), never on the benchmark; humans are simulated."
     )

@@ -33,14 +33,14 @@ CRITICS = (
 
 
 def write(config: StudyConfig, points: Sequence[Point], out: str) -> dict[str, float]:
-    """Writes ``NAME.md``, ``NAME.png`` and ``NAME.jsonl`` into ``out``; the numbers of the page, by name."""
+    """Writes the study's page, plot and points into ``out``; the numbers of the page, by name."""
     if isinstance(config, CriticStudyConfig):
         text, numbers, figure = *_critic(config, points), gains(points)
     elif isinstance(config, OversightStudyConfig):
         text, numbers, figure = *_oversight(config, points), budgets(config, points)
     else:
         text, numbers, figure = *gap.text(config, points), gap.plot(points)
-    save(out, config.name, text, figure, points)
+    save(out, config.place, text, figure, points)
     return {name: value for name, value in numbers.items() if value is not None}
 
 
@@ -56,7 +56,7 @@ def _critic(config: CriticStudyConfig, points: Sequence[Point]) -> Page:
     headers = ("measure of the critic", "mean of the rounds", *(f"round {number}" for number in rounds), f"round {config.rounds} minus 1")
     text = page(
         "Does a critic's measured quality predict what the learner gains?",
-        config.name,
+        config.place,
         head(config),
         "gains of the learner's accuracy against three measures of the critic",
         [
@@ -87,7 +87,7 @@ def _oversight(config: OversightStudyConfig, points: Sequence[Point]) -> Page:
         rows += [(budget, *(told[f"{selector} {budget}"] for selector in config.selectors)) for budget in config.budgets]
         tables += [what, table(headers, rows)]
     caption = "learner and critic against the labels a round, by selector"
-    text = page("What do human labels buy, and which?", config.name, head(config), caption, tables)
+    text = page("What do human labels buy, and which?", config.place, head(config), caption, tables)
     better = {cell: mean([point.after - bare[point.rng_seed] for point in found]) for cell, found in last.items() if cell != "none"}
     return text, {f"gain_{cell.replace(' ', '_')}": value for cell, value in better.items()}
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from superalign.records import content_id
+from superalign.studies.grid import GridConfig
 from tasks import store, track
+from tasks.register import commit
+from tasks.studies.markdown import command
 
-STUDY, CELL = "superalign.study", "superalign.cell"
+STUDY, CELL, COMMAND, COMMIT = "superalign.study", "superalign.cell", "superalign.command", "superalign.commit"
 
 
 class Measured(Protocol):
@@ -34,17 +38,14 @@ class Measured(Protocol):
         ...
 
 
-def open_study(name: str, config: str, key: str) -> str:
-    """Id of the run of a study with this configuration: the one it has, or a new one.
-
-    Args:
-        name: The study.
-        config: Its configuration, JSON.
-        key: Hash of the configuration.
-    """
-    run = _run({STUDY: name, CELL: "", "superalign.config": key}, f"study {name}")
+def open_study(config: GridConfig) -> str:
+    """Id of the run of a study with this configuration at this commit: the one it has, or a new one."""
+    text = config.model_dump_json(indent=1)
+    key = {"superalign.config": content_id(text), COMMIT: commit() or "unknown"}
+    run = _run({STUDY: config.name, CELL: "", **key}, f"study {config.name}")
     with store.reached():
-        store.client().log_text(run, config, "config.json")
+        store.client().set_tag(run, COMMAND, command(config))
+        store.client().log_text(run, text, "config.json")
         store.client().update_run(run, "RUNNING")
     return run
 

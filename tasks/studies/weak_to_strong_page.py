@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from superalign.studies.numbers import Interval
-from superalign.studies.weak_to_strong import METHODS, Method, Scored, Size, Task, WeakToStrongConfig
+from superalign.studies.weak_to_strong import METHODS, PUBLIC, Method, Scored, Size, Task, WeakToStrongConfig
+from superalign.studies.weak_to_strong.data import read
 from superalign.studies.weak_to_strong.pgr import Pair, pairs
 from superalign.studies.weak_to_strong.recorded import Recorded, compared
 from tasks.report.check_plots import WARN
@@ -16,6 +17,8 @@ from tasks.studies.markdown import decimal, interval, page, ran, save, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LOWEST, HIGHEST = -1.0, 1.5
+"""Least and greatest PGR that is plotted."""
 TITLE = "Does a student learn more than its weak supervisor knows?"
 TOLD: Mapping[Task, str] = {
     "verification": "Verification: is this written answer to an arithmetic problem right?",
@@ -27,21 +30,22 @@ TOLD: Mapping[Task, str] = {
 PROTOCOL = (
     "Half of the training items, with true labels, make the weak supervisor; its labels of the other half make the student; true labels of "
     "that half make the student's ceiling; all are measured on the same held-out items, and no two of these parts share a problem, a "
-    "question or a dialogue. Every model begins with a body that has read unlabelled text and no test item. To classify, a linear layer is "
-    "trained over the body's hidden states and surprise (as over frozen features in the paper's experiment on images); to write, the whole "
-    "model is."
+    "question or a dialogue's first turn. Every model begins with a body that has read unlabelled text and no test item. To classify, a "
+    "linear layer is trained over the body's hidden states and surprise (as over frozen features in the paper's experiment on images); to "
+    "write, the whole model is."
 )
 METHOD = (
     "*Naive* takes the labels as they are. *Confidence* adds the student's own hardened labels, their weight rising over the first share "
     "of the training; it is not defined for written answers. *Filter* keeps the surest share of the labels. *Ensemble* learns from several "
     "supervisors of the weak size, each a specialist of a share of the categories: the mean of their labels, or the surest one's answer. "
     "*Bootstrap* goes through the sizes between, each labelling for the next; its cell is empty where there is none. PGR = (student - "
-    "weak) / (ceiling - weak) with its 95 % interval over seeds and test items; a dash where the interval of ceiling minus weak reaches 0, "
-    "for then there is no gap to recover. "
+    "weak) / (ceiling - weak) with its 95 % interval over seeds and test items, all items of a question or a dialogue's first turn drawn "
+    "together; a dash where the interval of ceiling minus weak reaches 0, for then there is no gap to recover. "
     "**Bold**: the whole interval is above that of naive. Bodies are the same for all seeds: how they vary is not in the intervals. "
     "Whether a method is better or worse *item by item* is told by the interval of the difference of its accuracy from the naive student's "
     "on the same items, which is narrower. In the plot on the right the upper line is the ceiling, PGR 1, and the lower one the "
-    "supervisor, PGR 0: where points stay at the lower one as the gap grows, weak supervision breaks down."
+    "supervisor, PGR 0: where points stay at the lower one as the gap grows, weak supervision breaks down. In the plot on the left what "
+    f"lies below {LOWEST:g} or above {HIGHEST:g} is cut off at its edge, where it is a cross."
 )
 RECORDED = (
     "Recorded answers of real models to GSM8K's test problems. They hold a weak and a strong model, but no student and no ceiling, so "
@@ -68,7 +72,7 @@ def write(config: WeakToStrongConfig, scores: Sequence[Scored], parameters: Mapp
         parameters: Of each task the parameters of its models, size by size.
         out: A folder.
     """
-    found = pairs(scores)
+    found = pairs(scores, {task: [item.group for item in read(config.material, task).test] for task in config.asked if task in PUBLIC})
     parts = [PROTOCOL, METHOD]
     for task in config.asked:
         own = [pair for pair in found if pair.task == task]
@@ -76,9 +80,9 @@ def write(config: WeakToStrongConfig, scores: Sequence[Scored], parameters: Mapp
         parts += [f"## {TOLD[task]}", f"Sizes: {sizes}. {_verdict(config, own)}", _table(config, own)]
     if config.material.folder is not None:
         parts += ["## Recorded models", RECORDED, _recorded(compared(config.material.folder))]
-    head = f"{ran(config, config.name)}: random seeds {', '.join(map(str, config.rng_seeds))}."
-    text = page(TITLE, config.name, head, "PGR of every method, pair by pair", parts)
-    save(out, config.name, text, plot(config, found), scores)
+    head = f"{ran(config)}: random seeds {', '.join(map(str, config.rng_seeds))}."
+    text = page(TITLE, config.place, head, "PGR of every method, pair by pair", parts)
+    save(out, config.place, text, plot(config, found), scores)
     return {
         f"pgr_{pair.task}_{name}_{pair.weak}_to_{pair.strong}": known.value
         for pair in found
@@ -159,7 +163,7 @@ def plot(config: WeakToStrongConfig, found: Sequence[Pair]) -> Figure:
         own = [pair for pair in found if pair.task == task]
         _recovered(left, own)
         left.set_xticks(range(len(own)), [_way(config, pair).replace(" to ", "\nto ") for pair in own], fontsize=8)
-        left.set(title=task, ylabel="PGR", xlim=(-0.6, len(own) - 0.4), ylim=(-1.05, 1.55))
+        left.set(title=task, ylabel="PGR", xlim=(-0.6, len(own) - 0.4), ylim=(LOWEST - 0.05, HIGHEST + 0.05))
         _gained(right, own)
         right.set(title="as the gap grows", xlabel="ceiling minus supervisor, accuracy", ylabel="student minus supervisor")
     labels: dict[str, Any] = {}
@@ -170,14 +174,19 @@ def plot(config: WeakToStrongConfig, found: Sequence[Pair]) -> Figure:
 
 
 def _recovered(axes: Any, found: Sequence[Pair]) -> None:
-    """PGR pair by pair; what lies beyond the panel is cut off at its edge."""
+    """PGR pair by pair; what lies beyond the panel is a cross at its edge, and a pair without a gap says so."""
+    for place, pair in enumerate(found):
+        if pair.pgr["naive"].value is None:
+            axes.text(place, (LOWEST + HIGHEST) / 2, "no gap", color=INK, alpha=0.6, ha="center", va="center", fontsize=8)
     for shift, (name, (color, marker)) in enumerate(STYLES.items()):
         for place, pair in enumerate(found):
             known = pair.pgr.get(name)
             if known is not None and known.low is not None and known.high is not None:
                 x = place + (shift - 2) * 0.14
                 axes.plot([x, x], [known.low, known.high], color=color, linewidth=1.5, alpha=0.6)
-                axes.plot([x], [known.value], color=color, marker=marker, markersize=4, linestyle="", label=name)
+                shown = min(max(known.value or 0.0, LOWEST), HIGHEST)
+                drawn: dict[str, Any] = {"marker": marker, "label": name} if shown == known.value else {"marker": "x"}
+                axes.plot([x], [shown], color=color, markersize=4, linestyle="", **drawn)
     for level in (0, 1):
         axes.axhline(level, color=INK, linewidth=0.8, alpha=0.5)
     axes.grid(axis="y", alpha=0.15)

@@ -22,7 +22,6 @@ SMALL = [
     "num_held=10",
     "learner.epochs=0.5",
     "problems.scale=0.02",
-    "mitigations=false",
 ]
 
 
@@ -54,15 +53,21 @@ def points() -> list[Generation]:
 
 def test_the_page_holds_the_warning_against_the_runs_of_both_kinds_of_seeds(workspace: Path) -> None:
     numbers = write(CONFIG, points(), "pages")
-    text = Path("pages/collapse.md").read_text()
+    text = Path(f"pages/{CONFIG.place}.md").read_text()
     assert numbers == {"collapsing": 2, "warned_before": 2, "healthy": 2, "false_alarms": 0, "lead": 2}
     assert "| development | 1 | 1 | 1 | 2.0 | 1 | 0 |" in text
     assert "| test | 2 | 2 | 2 | 2.0 | 2 | 0 |" in text
     assert "| fresh 0 | 3 of 3 | 3.0 | 3 of 3 | 1.0 | 0.500 (0.500 to 0.500) |" in text
     assert "random seeds 0 to choose the warning, 10, 11 to test it" in text
+    assert "Own greedy answers (temperature 0) are left out" in text
     assert not re.search(r"\bnan\b|None", text)
-    assert Path("pages/collapse.png").stat().st_size < 150_000
-    assert len(Path("pages/collapse.jsonl").read_text().splitlines()) == len(points())
+    assert Path(f"pages/{CONFIG.place}.png").stat().st_size < 150_000
+    assert len(Path(f"pages/{CONFIG.place}.jsonl").read_text().splitlines()) == len(points())
+
+
+def test_a_page_of_a_run_on_own_greedy_answers_does_not_say_that_they_are_left_out(workspace: Path) -> None:
+    write(CONFIG.model_copy(update={"temperatures": (0.0,)}), points(), "pages")
+    assert "greedy answers" not in Path(f"pages/{CONFIG.place}.md").read_text()
 
 
 def test_the_warning_names_signals_that_there_are_with_limits_above_nothing() -> None:
@@ -80,7 +85,7 @@ def test_seeds_that_are_both_chosen_on_and_tested_on_are_refused_before_anything
 
 @pytest.mark.slow
 def test_a_quick_study_of_collapse_nests_its_runs_and_resumes_without_doing_anything_twice(tmp_path: Path, server: str) -> None:
-    toy, words = Toy(tmp_path / "toy", server), ["study", "collapse", "--quick", *SMALL]
+    toy, words = Toy(tmp_path / "toy", server), ["study", "collapse", "--quick", *SMALL, "mitigations=false"]
     found, cells = toy.json(*words), ["fresh 0", "fresh 0.5"]
     assert [(row["cell"], row["round"]) for row in found["points"]] == [(cell, number) for cell in cells for number in range(3)]
     first, other = found["points"][0], found["points"][3]
@@ -93,3 +98,11 @@ def test_a_quick_study_of_collapse_nests_its_runs_and_resumes_without_doing_anyt
     written = {path: path.stat().st_mtime_ns for path in toy.folder.rglob("*.parquet")}
     assert toy.json(*words) == found
     assert {path: path.stat().st_mtime_ns for path in toy.folder.rglob("*.parquet")} == written
+
+
+@pytest.mark.slow
+def test_what_helps_against_collapse_runs_to_its_end(tmp_path: Path, server: str) -> None:
+    found = Toy(tmp_path / "toy", server).json("study", "collapse", "--quick", *SMALL, "shares=[]", "num_queries=48")
+    examples = {row["cell"]: row["num_examples"] for row in found["points"] if row["round"] == 2}
+    assert [*examples] == ["accumulate", "from the base", "reference KL"]
+    assert examples["accumulate"] > examples["reference KL"] > 0

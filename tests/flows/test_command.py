@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,13 @@ def test_help_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
+def test_every_recipe_stands_in_the_help_of_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    said = set(re.findall(r"[\w-]+", capsys.readouterr().out.partition("Recipes: ")[2]))
+    assert {path.stem for path in (Path(__file__).parents[2] / "flows" / "recipes").glob("*.yaml")} - said == set()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -77,6 +85,9 @@ def test_help_imports_nothing_heavy() -> None:
         (["show", "3", "responses"], "there is no round 3"),
         (["schedule", "--cron", "0 2 * * 9"], "weekday"),
         (["schedule", "naive"], "--cron"),
+        (["schedule", "curator.type=majority", "--cron", "0 2 * * 1"], "set validation.min_fresh=0, or another curator"),
+        (["study", "critic", "round.learner.type=ppo"], "learner.type=ppo is trained on rollouts"),
+        (["study", "critic", "round.curator.type=refine"], "critic.type=simulated says nothing but a score"),
         (["review", "list"], "no round has asked"),
         (["data", "add", "nowhere.jsonl", "--as", "queries"], "nowhere.jsonl"),
         (["repair", "nothing"], "in no round"),
@@ -97,6 +108,18 @@ def test_a_bad_call_is_one_line_and_exit_code_2_before_anything_heavy_is_importe
     assert said in first
     assert rest in ([], [""])
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("word", ["mine.yaml", "domain.path=", "domain.type=gsm8k domain.path=", "engine.type=replay engine.path="])
+@pytest.mark.parametrize("length", [900, 5000])
+def test_a_name_too_long_for_a_file_is_one_message(
+    word: str, length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "x" * length
+    words = [name + word] if "=" not in word else f"{word}{name}".split()
+    assert main(["run", "--workspace", str(tmp_path), *words]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_what_only_looks_imports_no_ledger(base: RoundRecord) -> None:

@@ -28,7 +28,7 @@ def outcome(policy: Policy, moment: Literal["before", "after"], index: int, *, r
     found = None if right else score < 0.5
     return Outcome(
         policy=policy.md5, moment=moment, part="critic", query=f"q{index}", category="sum-1", greedy=None, samples=1,
-        correct=int(right), score=score, found=found,
+        correct=int(right), score=score, said=score >= 0.5, found=found,
     )  # fmt: skip
 
 

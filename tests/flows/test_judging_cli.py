@@ -106,7 +106,7 @@ def test_calibrate_says_what_calibration_would_do_to_confidences_and_nothing_of_
 
 
 def test_bad_rows_are_told_to_people_and_scripts(capsys: Captured) -> None:
-    path = write([*sound(), {"item": 1, "judge": "\x1b[2Jj", "verdict": 1, "label": 1, "confidence": 7}, {"judge": "j"}])
+    path = write([*sound(), {"item": 999, "judge": "\x1b[2Jj", "verdict": 1, "label": 1, "confidence": 7}, {"judge": "j"}])
     assert len(printed(capsys, "agreement", path)["problems"]) == 2
     assert main(["agreement", path]) == 0
     assert "2 rows were not taken" in (out := capsys.readouterr().out) and "row 201: `confidence` is 7" in out and "\x1b" not in out

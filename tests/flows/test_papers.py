@@ -19,7 +19,7 @@ IDS = re.compile(r"\b\d{4}\.\d{5}\b")
 def measured(recipe: str) -> known.Measured:
     value = Estimate(mean=0.5, low=0.4, high=0.6, n=100)
     estimates = dict.fromkeys(("base", "champion", "control", "over_base", "over_control"), value) | {"candidates": (value,)}
-    counts = {"steps": 400.0, "labels": 64.0, "seconds": 90.0, "rounds": 2, "seeds": (0, 1, 2), "settings": ()}
+    counts = {"steps": 400.0, "labels": 64.0, "rounds": 2, "seeds": (0, 1, 2), "settings": ()}
     where = {"date": "2026-01-01", "commit": "abc", "machine": "one core"}
     return known.Measured.model_validate(
         {"recipe": recipe, "command": "measure it", "candidates": (value,), **estimates, **counts, **where}

@@ -4,22 +4,36 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
+from unittest.mock import Mock
 
 import pytest
 
+from flows.cli import main, running
 from flows.plan import discard, left, plan, settled
 from flows.progress import Progress
 from superalign import journal
 from superalign.artifacts import Artifact
+from superalign.config import override
 from superalign.critics.consistency import ConsistencyConfig
+from superalign.critics.generative import GenerativeConfig
+from superalign.critics.reward import RewardConfig
+from superalign.curation import BestVsWorstConfig
+from superalign.curation.drafts.refine import RefineConfig
+from superalign.curation.ranking import RankingConfig
 from superalign.digest import package_digest
 from superalign.domains import ArithmeticConfig, Gsm8kConfig
+from superalign.engines import Sampling
 from superalign.errors import ArtifactError, ConfigError, DataError
 from superalign.journal import Campaign, Change, RoundRecord
-from superalign.learners import LaunchConfig, LoraConfig, SftConfig
+from superalign.learners import DpoConfig, LaunchConfig, LoraConfig, SftConfig
+from superalign.learners.kto import KtoConfig
+from superalign.learners.listwise import ListwiseConfig
+from superalign.learners.online import GrpoConfig, RlooConfig
+from superalign.learners.reward import RewardModelConfig
 from superalign.policy import Policy
 from superalign.recipe import CampaignConfig, RoundConfig
 from superalign.records import Outcome, Query
+from superalign.rewards import CENTRE
 from tasks import register
 
 CONFIG = RoundConfig(num_queries=10)
@@ -67,6 +81,15 @@ def test_numbers_are_never_used_twice(workspace: Path) -> None:
     assert plan(asked(2)).first == 2
 
 
+@pytest.mark.parametrize("base", [None, "running"])
+def test_only_the_first_round_can_be_named_before_there_is_a_base(base: str | None, workspace: Path) -> None:
+    if base:
+        record(0, base)
+    assert plan(asked(number=1)).first == 1
+    with pytest.raises(ConfigError, match="there is no round 3; the next one is round 1"):
+        plan(asked(number=3))
+
+
 def test_a_campaign_that_was_cut_off_goes_on_where_it_was(workspace: Path) -> None:
     record(0)
     first = plan(asked(3))
@@ -102,12 +125,64 @@ def test_a_discarded_round_is_over_and_its_files_are_gone(workspace: Path) -> No
     record(0)
     record(1, "running")
     journal.set_campaign(Campaign(first=1, rounds=2, config=CONFIG.model_dump(mode="json")))
-    discard()
+    discard(RoundConfig(num_queries=11))
     assert not Path("data/rounds/0001").exists()
     assert journal.campaign() is None
     assert left(plan(asked(config=RoundConfig(num_queries=11)))) == [2]
     with pytest.raises(DataError, match="no round is unfinished"):
-        discard()
+        discard(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("curator={type: majority}", "keeps nothing that people made"),
+        ("domain.scale=0.5", "other problems"),
+        ("learner.model=m", "other models"),
+    ],
+)
+def test_a_round_is_not_given_up_for_one_that_cannot_be(given: str, said: str, workspace: Path) -> None:
+    record(0)
+    begun, campaign = record(1, "running"), Campaign(first=1, rounds=2, config=CONFIG.model_dump(mode="json"))
+    journal.set_campaign(campaign)
+    with pytest.raises(ConfigError, match=said):
+        discard(override(CONFIG, [given, "learner.type=dpo"]))
+    assert (journal.read(1), journal.campaign()) == (begun, campaign)
+    assert Path(begun.folder).is_dir()
+
+
+@pytest.mark.parametrize("words", [["run"], ["run", "--round", "1"], ["run", "--discard"]])
+def test_a_workspace_begun_with_a_part_that_is_gone_is_one_message(
+    words: list[str], workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = [
+        begun.model_copy(update={"config": {**begun.config, "learner": {"type": "theirs", "speed": 3}}}).save()
+        for begun in (record(0), record(1, "running"))
+    ]
+    assert main(words) == 2
+    number = int(words != ["run"])
+    said = f"error: round {number} was begun with what is not here: learner.type cannot be 'theirs'; there is dpo, grpo"
+    assert capsys.readouterr().err.startswith(said)
+    assert journal.rounds() == gone
+
+
+def test_a_round_is_not_given_up_and_named_at_once(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(0)
+    begun = record(1, "running")
+    assert main(["run", "--discard", "--round", "1"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+    assert journal.read(1) == begun
+
+
+def test_an_unfinished_round_is_given_up_for_one_as_it_was(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(0)
+    record(1, "running")
+    begun = Mock(return_value=0)
+    monkeypatch.setattr(running, "_run", begun)
+    assert main(["run", "--discard", "--human"]) == 0
+    (again, numbers, _), _ = begun.call_args
+    assert (again.round, [*numbers]) == (override(CONFIG, ["oversight.human=review"]), [2])
+    assert (given_up := journal.read(1)) is not None and given_up.status == "discarded"
 
 
 def test_a_round_that_is_over_is_verified_and_not_run_again(workspace: Path) -> None:
@@ -207,3 +282,61 @@ def test_a_critic_that_does_not_fit_the_domain_is_refused_before_a_round_begins(
     with pytest.raises(ConfigError, match=rf"^{where}\.dimensions: the domain arithmetic has no 'corectness'; did you mean correctness\?"):
         plan(CampaignConfig(round=config))
     assert journal.campaign() is None
+
+
+UNTRAINED: list[dict[str, Any]] = [
+    {"learner": GrpoConfig(), "critic_learner": RewardModelConfig()},
+    {"learner": RlooConfig(), "critic_learner": None},
+    {"critic_learner": None},
+]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("parts", UNTRAINED)
+def test_what_asks_a_reward_model_alone_is_refused_while_that_was_never_trained(
+    parts: dict[str, Any], begun: bool, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("critic").mkdir()
+    Path("critic/config.json").write_text("{}")
+    champion = SimpleNamespace(policy=Policy(role="critic", path="critic", md5="m"))
+    monkeypatch.setattr(register, "champion", lambda role: champion)
+    if begun:
+        record(0)
+    config = CONFIG.model_copy(update={"critic": RewardConfig(), **parts})
+    with pytest.raises(ConfigError, match=r"never trained and scores nothing, and (learner|critic_learner).*; first run a round with"):
+        plan(asked(config=config))
+    assert plan(asked(config=CONFIG.model_copy(update={**parts, "critic": GenerativeConfig(), "critic_learner": None}))).first == 1
+    first = {"critic": RewardConfig(), "critic_learner": RewardModelConfig()}
+    assert plan(asked(config=CONFIG.model_copy(update=first))).first == 1
+    if begun:
+        Path("critic/config.json").write_text(json.dumps({CENTRE: 0.0}))
+        assert plan(asked(config=config)).first == 1
+    else:
+        with pytest.raises(ConfigError, match="never trained"):
+            plan(asked(config=override(config, ["learner.model=m"])))
+        assert plan(asked(config=override(config, ["learner.model=m", "critic.model=trained"]))).first == 1
+
+
+ALONE = {"sampling": Sampling(num_samples=1)}
+
+
+@pytest.mark.parametrize(
+    ("curator", "learner"),
+    [(BestVsWorstConfig(), DpoConfig(supervised=False)), (RankingConfig(), KtoConfig()), (RankingConfig(), ListwiseConfig())],
+)
+def test_one_answer_a_query_tells_nothing_apart_unless_a_team_or_an_earlier_round_does(curator: Any, learner: Any, workspace: Path) -> None:
+    config = CONFIG.model_copy(update={**ALONE, "curator": curator, "learner": learner})
+    record(0)
+    with pytest.raises(ConfigError, match=rf"learner.type={learner.type} tells .* sampling.num_samples=1 gives .*; raise"):
+        plan(asked(config=config))
+    assert plan(asked(config=CONFIG.model_copy(update=ALONE))).first == 1
+    assert plan(asked(config=config.model_copy(update={"sampling": Sampling(num_samples=2)}))).first == 1
+    assert plan(asked(config=config.model_copy(update={"learner": DpoConfig()}))).first == 1
+    assert plan(asked(config=config.model_copy(update={"curator": RefineConfig(), "learner": DpoConfig(supervised=False)}))).first == 1
+    team = Path("data/added/preferences.parquet")
+    team.parent.mkdir(parents=True)
+    team.write_bytes(b"")
+    assert plan(asked(config=config)).first == 1
+    team.unlink()
+    record(1)
+    assert plan(asked(config=config)).first == 2

@@ -246,3 +246,27 @@ def test_who_was_slower_is_told_and_goes_on(review: Review) -> None:
     Session(review, "ada", desk, Beside(review, None)).run()
     assert {answer.annotator for answer in review.history()} == {"human:bob"}
     assert "answered otherwise: wrong, by human:bob" in desk.said[-1]
+
+
+def test_what_another_has_replaced_meanwhile_is_not_said_to_be_taken_back(review: Review) -> None:
+    review.ask(ASKED, annotators=1)
+
+    class Late(Desk):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+            self.keys = iter("ruq")
+
+        def say(self, line: str, style: str = "") -> None:
+            self.said.append(line)
+
+        def key(self) -> str | None:
+            if (key := next(self.keys)) == "u":
+                (name,) = (answer.id for answer in review.history())
+                review.answer(person("bob", name, verdict=False), revise=True)
+            return key
+
+    desk = Late()
+    Session(review, "ada", desk, Beside(review, None)).run()
+    assert [answer.annotator for answer in review.history()] == ["human:ada", "human:bob"]
+    assert any("human:ada has no answer" in line for line in desk.said)
+    assert not any(line.endswith("is taken back") for line in desk.said)

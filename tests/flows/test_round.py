@@ -135,7 +135,7 @@ def test_data_that_is_not_fit_stops_the_round_before_training(loop: Toy) -> None
 
 
 def test_a_gate_that_fails_leaves_the_champion_and_the_round_says_why(loop: Toy) -> None:
-    found = loop.round("promotion.min_gap=2", code=3)
+    found = loop.round("promotion.min_gap=1", code=3)
     made = found["rounds"][0]
     assert made["status"] == "finished"
     assert made["learner"] == {"before": "learner/1", "after": "learner/2", "promoted": False}

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.slow
 
 AWAY = [
     'engine.script=[["add", " a:1+4+0=5"], ["mul|sub", "x"], ["", " 5+6=11"]]',
+    "sampling.temperature=1",
     "curator.type=rollouts",
     "learner.type=ppo",
     "learner.learning_rate=0.5",

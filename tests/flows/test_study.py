@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from flows.cli import main
+from flows.studies.study import run_study
 from superalign.config import override
+from superalign.errors import BusyError
 from superalign.studies import CriticStudyConfig, OversightStudyConfig, Point
+from superalign.studies.lock import hold
+from tasks import store
+from tasks.studies import runs
 from tasks.studies.page import write
 from tests.flows.conftest import Toy
 
@@ -38,7 +43,7 @@ def points(config: CriticStudyConfig | OversightStudyConfig) -> list[Point]:
 @pytest.mark.parametrize("config", [CriticStudyConfig(), OVERSIGHT], ids=lambda config: config.name)
 def test_a_page_says_what_was_run_and_leaves_a_dash_where_nothing_is_known(workspace: Path, config: Any) -> None:
     numbers = write(config, points(config), "pages")
-    text = Path(f"pages/{config.name}.md").read_text()
+    text = Path(f"pages/{config.place}.md").read_text()
     settings = "" if config.name == "critic" else " round.learner.epochs=2.0 rng_seeds=[0,1]"
     assert f"`superalign study {config.name}{settings}`" in text
     assert f"random seeds {', '.join(map(str, config.rng_seeds))};" in text
@@ -46,8 +51,8 @@ def test_a_page_says_what_was_run_and_leaves_a_dash_where_nothing_is_known(works
     assert "nan" not in text.lower()
     assert "None" not in text
     assert "| - |" in text
-    assert len(Path(f"pages/{config.name}.jsonl").read_text().splitlines()) == len(points(config))
-    assert Path(f"pages/{config.name}.png").stat().st_size < 100_000
+    assert len(Path(f"pages/{config.place}.jsonl").read_text().splitlines()) == len(points(config))
+    assert Path(f"pages/{config.place}.png").stat().st_size < 100_000
     assert all(isinstance(value, float) for value in numbers.values())
 
 
@@ -82,6 +87,41 @@ def test_a_folder_for_the_pages_that_cannot_be_written_is_said_before_anything_r
     Path("pages").write_text("")
     assert main(["study", "critic", "--out", "pages"]) == 2
     assert "--out pages" in capsys.readouterr().err
+
+
+def test_a_seed_that_another_process_runs_is_refused_before_anything_is_written(workspace: Path) -> None:
+    with hold(".superalign/studies/critic/seed-1"), pytest.raises(BusyError, match=r"critic/seed-1 .*other random seeds"):
+        run_study.fn(CriticStudyConfig(), "pages")
+    assert not [path for path in workspace.rglob("*") if path.is_file() and path.name != "lock"]
+
+
+def test_the_run_of_a_study_holds_its_commit_and_command_and_another_commit_has_one_of_its_own(
+    ledgers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for commit in ("one", "one", "other", None):
+        monkeypatch.setattr("tasks.studies.runs.commit", lambda commit=commit: commit)
+        found.append(runs.open_study(override(CriticStudyConfig(), ["rounds=2"])))
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    tags = [store.client().get_run(run).data.tags for run in found]
+    assert [one["superalign.commit"] for one in tags] == ["one", "one", "other", "unknown"]
+    assert {one["superalign.command"] for one in tags} == {"superalign study critic rounds=2"}
+
+
+@pytest.mark.slow
+def test_a_quick_study_leaves_a_full_one_as_it_is(tmp_path: Path, server: str) -> None:
+    toy, cells = Toy(tmp_path / "toy", server), ["rounds=1", "rng_seeds=[0]", "noises=[]", "blurs=[]"]
+    full = ["study", "critic", *SMALL, *cells]
+    page = toy.folder / toy.json(*full)["page"]
+    written = {path: path.stat().st_mtime_ns for path in toy.folder.rglob("*.parquet")}
+    text = page.read_text()
+    quick = toy.json("study", "critic", "--quick", *SMALL, *cells, "round.num_queries=20")
+    assert toy.folder / quick["page"] != page
+    assert page.read_text() == text
+    toy.json(*full)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert page.read_text() == text
 
 
 @pytest.mark.slow

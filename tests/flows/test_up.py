@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import servers
+from flows import environment, servers
+from flows.cli import main
+from superalign.errors import LedgerError
 from tests.flows.conftest import Toy
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_servers_start_once_are_replaced_when_they_die_and_end_with_all_they_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,3 +39,13 @@ def test_servers_start_once_are_replaced_when_they_die_and_end_with_all_they_sta
         ended = toy.json("down")["ended"]
     assert set(ended) == {"prefect", "mlflow", "worker"}
     assert toy.json("down")["ended"] == []
+
+
+def test_a_schedule_goes_to_the_prefect_server_that_is_named_and_starts_none(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(environment, "quiet", lambda: None)
+    monkeypatch.setattr(servers, "_start", lambda name, *_: pytest.fail(f"a server of our own is started: {name}"))
+    assert main(["schedule", "--cron", "0 2 * * 1"]) == LedgerError.exit_code
+    assert "http://127.0.0.1:9/api does not answer" in capsys.readouterr().err

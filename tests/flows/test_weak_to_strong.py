@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from flows.cli import main
 from superalign.config import override
-from superalign.studies.weak_to_strong import METHODS, Scored, WeakToStrongConfig
-from tasks.studies.weak_to_strong_page import write
+from superalign.studies.numbers import Interval
+from superalign.studies.weak_to_strong import METHODS, PUBLIC, Scored, WeakToStrongConfig
+from superalign.studies.weak_to_strong.pgr import pairs
+from superalign.studies.weak_to_strong.recorded import MODELS
+from tasks.studies.weak_to_strong_page import LOWEST, plot, write
 from tests.flows.conftest import Toy
 
 CONFIG = override(WeakToStrongConfig.quick(), ["rng_seeds=[0,1]"])
@@ -39,7 +46,7 @@ def scores(ceiling: float) -> list[Scored]:
 
 def test_the_page_marks_what_beats_the_naive_student_and_says_what_was_run(workspace: Path) -> None:
     numbers = write(CONFIG, scores(0.8), dict.fromkeys(CONFIG.asked, (1000, 2000, 3000)), "pages")
-    text = Path("pages/weak-to-strong.md").read_text()
+    text = Path(f"pages/{CONFIG.place}.md").read_text()
     assert "rng_seeds=[0,1]" in text
     assert "random seeds 0, 1" in text
     assert "3,000 parameters" in text
@@ -49,13 +56,13 @@ def test_the_page_marks_what_beats_the_naive_student_and_says_what_was_run(works
     assert "Worse item by item" not in text
     assert numbers["pgr_generation_filter_0_to_2"] == pytest.approx(0.8)
     assert "pgr_generation_confidence_0_to_2" not in numbers
-    assert len(Path("pages/weak-to-strong.jsonl").read_text().splitlines()) == len(scores(0.8))
-    assert Path("pages/weak-to-strong.png").stat().st_size < 200_000
+    assert len(Path(f"pages/{CONFIG.place}.jsonl").read_text().splitlines()) == len(scores(0.8))
+    assert Path(f"pages/{CONFIG.place}.png").stat().st_size < 200_000
 
 
 def test_where_there_is_no_gap_the_page_has_a_dash_and_says_so(workspace: Path) -> None:
     assert write(CONFIG, scores(0.3), dict.fromkeys(CONFIG.asked, (1000, 2000, 3000)), "pages") == {}
-    text = Path("pages/weak-to-strong.md").read_text()
+    text = Path(f"pages/{CONFIG.place}.md").read_text()
     assert "No method is better than naive with intervals apart." in text
     assert "No gap that could be recovered: 32x1 to 32x2, 32x1 to 64x2, 32x2 to 64x2." in text
     assert "nan" not in text.lower()
@@ -67,7 +74,7 @@ def test_the_page_says_where_the_naive_student_recovers_nothing(workspace: Path)
         row.model_copy(update={"right": "1" * 118 + "0" * 282}) if row.method == "naive" and row.weak == 0 else row for row in scores(0.8)
     ]
     write(CONFIG, naive, dict.fromkeys(CONFIG.asked, (1000, 2000, 3000)), "pages")
-    text = Path("pages/weak-to-strong.md").read_text()
+    text = Path(f"pages/{CONFIG.place}.md").read_text()
     assert text.count("Naive students that recover nothing for certain: 32x1 to 32x2, 32x1 to 64x2.") == len(CONFIG.asked)
 
 
@@ -77,6 +84,78 @@ def test_a_wrong_setting_is_answered_before_anything_runs(workspace: Path, capsy
     assert main(["study", "weak-to-strong", 'tasks=["harmless"]']) == 2
     assert "material.folder" in capsys.readouterr().err
     assert not any(workspace.iterdir())
+
+
+def test_what_lies_below_the_plot_is_a_cross_at_its_edge() -> None:
+    found = pairs(scores(0.8))
+    far = [pair.model_copy(update={"pgr": {"naive": Interval(value=-2.0, low=-2.2, high=-1.8)}}) for pair in found]
+    axes = plot(CONFIG, far).axes[0]
+    points = [(line.get_marker(), *np.atleast_1d(line.get_ydata())) for line in axes.get_lines() if np.size(line.get_xdata()) == 1]
+    assert points == [("x", LOWEST)] * 3
+    assert axes.get_ylim()[0] < LOWEST
+    assert not axes.texts
+
+
+def test_a_pair_with_nothing_to_recover_says_so_in_the_plot() -> None:
+    none = [pair.model_copy(update={"pgr": {"naive": Interval(value=None, low=None, high=None)}}) for pair in pairs(scores(0.8))]
+    assert [text.get_text() for text in plot(CONFIG, none).axes[0].texts] == ["no gap"] * 3
+
+
+def public(folder: Path) -> Path:
+    """A folder laid out as the public data sets are, with a few made rows in each."""
+    made: dict[str, Iterable[dict[str, Any]]] = {
+        "truthfulqa/finetune_truth": (
+            {"prompt": f"Q: Is {number} {'even' if number % 3 else 'odd'}?\nA: It is {answer}.\nTrue:", "completion": f" {answer}"}
+            for number in range(60)
+            for answer in ("yes", "no")
+        ),
+        "model_written_evals/persona.12": (
+            {"eval": f"trait-{number % 3}", "statement": f"I like {number}", "answer_matching_behavior": (" Yes", " No")[number % 2]}
+            for number in range(60)
+        ),
+        "hh_rlhf/harmless": (
+            {
+                name: f"\n\nHuman: {'may' if number % 2 else 'can'} I {number}?\n\nAssistant: {name} {number}"
+                for name in ("chosen", "rejected")
+            }
+            for number in range(60)
+        ),
+        **{
+            f"zeroeval_outputs/gsm.{name}": (
+                {"id": str(number), "parsed_answer": str(number % (2 + place)), "correct": number % (2 + place) > 0} for number in range(30)
+            )
+            for place, name in enumerate(MODELS)
+        },
+    }
+    for name, rows in made.items():
+        file = folder / f"{name}.jsonl.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    return folder
+
+
+@pytest.mark.slow
+def test_the_study_trains_on_public_text_and_holds_the_recorded_models_against_each_other(tmp_path: Path, server: str) -> None:
+    toy, folder = Toy(tmp_path / "toy", server), public(tmp_path / "data")
+    found = toy.json("study", "weak-to-strong", "--quick", *TINY, 'tasks=["truthfulqa"]', f"material.folder={folder}")
+    assert {row["task"] for row in found["points"]} == set(PUBLIC)
+    assert all(row["right"] for row in found["points"])
+    text = (toy.folder / found["page"]).read_text()
+    recorded = text.partition("## Recorded models")[2]
+    assert f"| {MODELS[0]} | {MODELS[1]} | 30 |" in recorded
+    assert "no PGR" in recorded
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["hh_rlhf/harmless", "zeroeval_outputs/gsm.Qwen2-7B-Instruct"])
+def test_public_data_that_is_not_there_is_said_before_anything_is_trained(tmp_path: Path, server: str, lost: str) -> None:
+    toy, folder = Toy(tmp_path / "toy", server), public(tmp_path / "data")
+    (folder / f"{lost}.jsonl.gz").unlink()
+    for where in (folder, "nowhere"):
+        done = toy.call("study", "weak-to-strong", "--quick", *TINY, f"material.folder={where}")
+        assert done.returncode == 2, done.stderr
+        assert (f"{lost}.jsonl.gz" if where == folder else "nowhere/") in done.stderr
+    assert not [*toy.folder.rglob("*.safetensors"), *toy.folder.rglob("*.parquet")]
 
 
 @pytest.mark.slow

@@ -259,4 +259,4 @@ def test_a_cascade_is_not_taught_for_its_thresholds_hold_for_the_weights_they_we
         "thresholds": calibration(tmp_path, "consistency", "generative"),
     }
     with pytest.raises(ConfigError, match="set critic_learner=null"):
-        RoundConfig.model_validate(settings).bases  # noqa: B018 - refuses
+        RoundConfig.model_validate(settings).fitting()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from superalign.curation import CurationContext
 from superalign.domains import ArithmeticConfig
 from superalign.domains.arithmetic.truth import ArithmeticTruth
 from superalign.engines import Completion, TransformersConfig
+from superalign.errors import DataError
 from superalign.models import load
 from superalign.policy import Policy
 from superalign.records import Example, Feedback
@@ -194,7 +196,7 @@ def test_a_learner_that_is_only_surer_has_lost_nothing_once_it_is_calibrated(toy
 def test_the_signals_are_computed_while_the_truth_is_sealed(toy: Toy, workspace: Path) -> None:
     domain, engine = ArithmeticConfig(scale=0.01), TransformersConfig(device="cpu")
     with patch.object(ArithmeticConfig, "truth", refuse), patch.object(ArithmeticTruth, "verify", refuse):
-        parts = part.fn(domain=domain, num_held=5, num_fresh=6, num_probes=4, folder="study")
+        parts = part.fn(domain=domain, num_held=5, num_fresh=6, generations=2, num_probes=4, folder="study")
         given: dict[str, Any] = {"engine": engine, "domain": domain, "policy": toy("learner", 1), "parts": parts, "folder": "study"}
         found = watch.fn(num_samples=2, **given)
         assert watch.fn(num_samples=2, **given) == found
@@ -203,12 +205,34 @@ def test_the_signals_are_computed_while_the_truth_is_sealed(toy: Toy, workspace:
 
 def test_what_is_held_out_and_what_is_fresh_is_new_to_the_learner_and_of_every_category(workspace: Path) -> None:
     domain = ArithmeticConfig(scale=0.1)
-    parts = part.fn(domain=domain, num_held=1000, num_fresh=2000, num_probes=4, folder="study")
-    held, fresh = list(parts.held.records(Example)), list(parts.fresh.records(Example))
+    parts = part.fn(domain=domain, num_held=1000, num_fresh=400, generations=5, num_probes=4, folder="study")
+    held, fresh = list(parts.held.records(Example)), [row for one in parts.fresh for row in one.records(Example)]
     assert (len(held), len(fresh)) == (1000, 2000)
     assert {row.category for row in held} == {row.category for row in fresh} == set(domain.build().taxonomy())
     known = {row.prompt for row in domain.build().demonstrations()}
     assert len(known | {row.prompt for row in [*held, *fresh]}) == len(known) + 3000
+
+
+def test_no_human_row_is_shown_twice_in_a_run_and_all_its_generations_are_shown_as_many_of_each_category(workspace: Path) -> None:
+    parts = part.fn(domain=ArithmeticConfig(scale=0.1), num_held=10, num_fresh=80, generations=5, num_probes=4, folder="study")
+    assert [one.rows for one in parts.fresh] == [80] * 5
+    counts = [Counter(row.category for row in one.records(Example)) for one in parts.fresh]
+    assert all(max(count[name] for count in counts) - min(count[name] for count in counts) <= 1 for name in set().union(*counts))
+    shown: list[Example] = []
+    for number, one in enumerate(parts.fresh):
+        context = CurationContext(rng=random.Random(number), demonstrations=one.records(Example))
+        rows = SelfTrainingConfig(fresh=0.5).build().curate(votes(range(80)), context)
+        shown += [row for row in rows if row.source == "human:seed"]
+    assert len(shown) == 5 * 80
+    assert {row.weight for row in shown} == {1}
+    assert len({row.prompt for row in shown}) == len(shown)
+
+
+def test_more_fresh_rows_than_there_are_people_for_are_refused(workspace: Path) -> None:
+    with pytest.raises(DataError, match="lower num_fresh"):
+        part.fn(domain=ArithmeticConfig(scale=0.01), num_held=5, num_fresh=10_000, generations=2, num_probes=4, folder="study")
+    with pytest.raises(ValidationError, match="takes more than num_fresh=500"):
+        CollapseStudyConfig(shares=(0.0, 0.6))
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
@@ -295,11 +319,32 @@ def test_the_regimes_differ_from_imitating_oneself_in_one_thing() -> None:
     assert len({regime.name for regime in [plain, *others]}) == 1 + len(others)
 
 
+def test_the_learners_of_the_regimes_differ_in_one_setting_at_most_besides_what_dpo_adds() -> None:
+    plain, *others = (regime.learner.model_dump(mode="json") for regime in CollapseStudyConfig().regimes(3))
+    held = next(learner for learner in others if learner["type"] == "dpo")
+    for learner in others:
+        assert sum(learner[name] != plain[name] for name in plain.keys() & learner.keys()) <= 1
+    assert held["start"] == "champion"
+    assert (held["dpo_learning_rate"], held["dpo_epochs"]) == (plain["learning_rate"], plain["epochs"])
+
+
 def test_a_warning_is_not_tested_on_seeds_it_was_chosen_on() -> None:
     with pytest.raises(ValidationError, match="not chosen on"):
-        CollapseStudyConfig(test=(2, 11))
+        CollapseStudyConfig(test=(1, 11))
+
+
+def test_the_temperature_of_all_runs_is_no_other_temperature() -> None:
+    with pytest.raises(ValidationError, match="leave it out"):
+        CollapseStudyConfig(temperatures=(CollapseStudyConfig().sampling.temperature,))
 
 
 def test_one_sample_is_no_vote_and_is_refused() -> None:
     with pytest.raises(ValidationError, match="nothing to vote on"):
         CollapseStudyConfig.model_validate({"sampling": {"num_samples": 1}})
+
+
+def test_what_a_refusal_of_one_sample_advises_is_accepted() -> None:
+    found = CollapseStudyConfig.model_validate({"sampling": {"num_samples": 2}, "temperatures": [0]})
+    assert {regime.temperature for regime in found.regimes(0)} == {found.sampling.temperature, 0}
+    with pytest.raises(ValidationError, match=r"give 2 or more .*temperatures=\[0\] beside it"):
+        CollapseStudyConfig.model_validate({"sampling": {"num_samples": 1}, "temperatures": [0]})

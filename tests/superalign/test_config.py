@@ -7,6 +7,7 @@ import pytest
 from superalign.config import load, override
 from superalign.errors import ConfigError
 from superalign.recipe import RoundConfig
+from superalign.studies import CriticStudyConfig
 
 RECIPES = Path(__file__).parents[2] / "flows" / "recipes"
 
@@ -51,6 +52,10 @@ def test_another_type_begins_from_its_own_defaults_in_whatever_order_it_is_named
     one = load(RoundConfig, "default", ["learner.beta=0.2", "learner.type=dpo"], RECIPES)
     other = load(RoundConfig, "default", ["learner.type=dpo", "learner.beta=0.2"], RECIPES)
     assert one == other and (one.learner.type, one.learner.beta) == ("dpo", 0.2)
+    whole = load(RoundConfig, "default", ["learner.beta=0.2", "learner={type: dpo}"], RECIPES)
+    assert whole == one
+    named = load(RoundConfig, "default", ["learner={type: dpo}", "learner.epochs=3", "learner.type=sft"], RECIPES)
+    assert (named.learner.type, named.learner.epochs) == ("sft", 3)
 
 
 def test_tuples_are_entered_by_index() -> None:
@@ -82,7 +87,11 @@ def test_overrides_are_typed() -> None:
         ("attackers=[{share: 0.5}]", ["attackers.0.type cannot be None", "seeds"]),
         ("engine.type=replay", ["engine.path is missing"]),
         ("rng_seed.x=1", ["rng_seed cannot be {'x': 1}"]),
-        ("critic_learner=3", ["critic_learner cannot be 3"]),
+        ("critic_learner=3", ["critic_learner cannot be 3: give a mapping"]),
+        ("attackers=seeds", ["attackers cannot be 'seeds': give a list"]),
+        ("learner={type: dpo, loss_type: [sft]}", ["default: learner cannot be {'type': 'dpo'", "loss_type names 1 losses"]),
+        ("learner={type: dpo, loss_type: [exo_pair]}", ["learner.loss_type.0 cannot be 'exo_pair'; did you mean bco_pair?"]),
+        ("learner.launch={zero_stage: 4}", ["learner.launch.zero_stage cannot be 4", "there is 1, 2, 3"]),
         ("num_queries", ["no override", "key=value"]),
         ("=3", ["no override"]),
         ("num_queries=[", ["num_queries cannot be '['"]),
@@ -95,9 +104,34 @@ def test_a_wrong_setting_is_named_with_its_path_what_was_found_and_the_nearest_n
     assert "\n" not in message
 
 
+def test_of_a_wrong_whole_only_the_reason_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"^CriticStudyConfig: round\.own_judge is read by nothing"):
+        override(CriticStudyConfig(), ["round.own_judge=true"])
+
+
+@pytest.mark.parametrize(
+    "given", ["num_queries=true", "sampling.temperature=no", "learner.epochs=yes", "num_queries=1:30", "num_queries=0x10"]
+)
+def test_what_only_yaml_counts_with_is_no_number(given: str) -> None:
+    key, _, value = given.partition("=")
+    assert f"{key} cannot be '{value}'" in wrong(given)
+
+
+def test_what_is_no_plain_number_is_what_its_field_says() -> None:
+    config = load(RoundConfig, "default", ["num_queries=0100", "own_judge=yes", "learner.model=on", "critic.model=1:30"], RECIPES)
+    assert (config.num_queries, config.own_judge) == (100, True)
+    assert (config.learner.model, getattr(config.critic, "model", None)) == ("on", "1:30")
+
+
 def test_an_unknown_recipe_names_the_nearest() -> None:
     assert "did you mean default?" in wrong(recipe="defalt")
     assert "no recipe file" in wrong(recipe="there/is/none.yaml")
+    assert "no recipe file" in wrong(recipe="x" * 5000 + ".yaml")
+
+
+def test_a_file_that_opens_and_cannot_be_read_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").symlink_to("/proc/self/mem")
+    assert "mine.yaml cannot be read (Input/output error)" in wrong(recipe=str(tmp_path / "mine.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +168,16 @@ def test_the_audit_checks_what_the_curator_keeps() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["evaluation.temperature=50", "evaluation.num_samples=5000", "engine.device=banana", "learner.epochs=1e8"]
+    "given",
+    [
+        "evaluation.temperature=50",
+        "evaluation.num_samples=5000",
+        "engine.device=banana",
+        "learner.epochs=1e8",
+        "promotion.min_gap=1.5",
+        "learner={type: dpo, loss_weights: [1, -1]}",
+        "learner={type: dpo, loss_weights: [0, 0]}",
+    ],
 )
 def test_an_impossible_value_is_found_before_a_round_begins(given: str) -> None:
     assert given.partition("=")[0] in wrong(given)

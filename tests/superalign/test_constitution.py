@@ -16,7 +16,7 @@ from superalign.critics import Pair
 from superalign.critics.constitution import ConstitutionConfig, drawn, listed, revision
 from superalign.critics.memory import Remembering
 from superalign.curation import CurationContext
-from superalign.curation.revision import RevisionConfig
+from superalign.curation.constitution import ConstitutionalConfig
 from superalign.engines import Completion, Sampling
 from superalign.errors import ConfigError
 from superalign.evaluation.injection import canaries
@@ -263,14 +263,14 @@ def row(text: str, score: float, revised: str | None, source: str = "critic:cons
 
 
 def curate(*rows: Feedback, **settings: object) -> list[tuple[str, str | None, float, float | None]]:
-    curator = RevisionConfig.model_validate(settings).build()
+    curator = ConstitutionalConfig.model_validate(settings).build()
     made = curator.curate(rows, CurationContext(random.Random(0)))
     return [(each.chosen, each.rejected, each.chosen_score, each.rejected_score) for each in made]
 
 
 def test_a_preferred_revision_is_learnt_against_the_answer_it_revised() -> None:
     assert curate(row("two", 0.1, "2"), row("deux", 0.05, "zwei"), row("2!", 0.9, None)) == [("zwei", "deux", 0.95, 0.05)]
-    made = [*RevisionConfig().build().curate([row("two", 0.1, "2")], CurationContext(random.Random(0)))]
+    made = [*ConstitutionalConfig().build().curate([row("two", 0.1, "2")], CurationContext(random.Random(0)))]
     assert [(each.chosen_response, each.rejected_response, each.source) for each in made] == [
         (None, row("two", 0.1, "2").id, "critic:constitution")
     ]
@@ -285,7 +285,12 @@ def test_where_no_revision_is_surely_better_the_best_answer_stands_against_the_w
 def test_a_revision_of_what_nobody_could_judge_or_of_an_untrusted_category_is_not_learnt() -> None:
     assert curate(row("two", 0.1, "2", source="unjudged")) == []
     untrusted = CurationContext(random.Random(0), precision={"sum-1": 0.2})
-    assert [*RevisionConfig().build().curate([row("two", 0.1, "2")], untrusted)] == []
+    assert [*ConstitutionalConfig().build().curate([row("two", 0.1, "2")], untrusted)] == []
+
+
+def test_a_revision_that_a_person_found_wrong_is_not_learnt() -> None:
+    context = CurationContext(random.Random(0), labels=[label("1+1=", "2", verdict=False)])
+    assert [*ConstitutionalConfig().build().curate([row("two", 0.1, "2")], context)] == []
 
 
 def test_a_person_who_judged_the_answer_said_nothing_of_its_revision(workspace: Path) -> None:

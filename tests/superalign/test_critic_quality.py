@@ -6,7 +6,7 @@ from superalign.evaluation.statistics import Bootstrap
 from superalign.records import Outcome
 
 
-def critic_row(number: int, right: bool, score: float, found: bool | None = None) -> Outcome:
+def critic_row(number: int, right: bool, score: float, found: bool | None = None, said: bool | None = None) -> Outcome:
     return Outcome(
         policy="c",
         moment="before",
@@ -17,6 +17,7 @@ def critic_row(number: int, right: bool, score: float, found: bool | None = None
         samples=1,
         correct=int(right),
         score=score,
+        said=score >= 0.5 if said is None else said,
         found=found,
     )
 
@@ -68,6 +69,13 @@ def test_precision_looks_only_at_what_it_calls_right() -> None:
     assert found.false_alarms and (found.false_alarms.mean, found.false_alarms.n) == (0.5, 2)
     assert found.manner is None
     assert quality(rows, "after", Bootstrap()).accuracy is None
+
+
+def test_what_a_critic_says_at_a_score_of_a_half_is_its_verdict() -> None:
+    found = quality([critic_row(number, True, 0.5, said=False) for number in range(4)], "before", Bootstrap())
+    assert found.precision is None
+    assert found.accuracy and found.accuracy.mean == 0
+    assert found.false_alarms and found.false_alarms.mean == 1
 
 
 def test_a_critic_that_objects_for_the_wrong_reason_is_told_from_one_that_points_at_the_mistake() -> None:

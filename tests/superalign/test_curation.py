@@ -75,6 +75,13 @@ def test_an_answer_nobody_could_judge_is_neither_kept_nor_rejected() -> None:
     assert [row.rejected for row in curate([judged("1+1=", "2", 0.95), judged("1+1=", "3", 0.0, source="unjudged")])] == [None]
 
 
+def test_an_answer_that_was_cut_off_may_be_rejected_and_is_never_chosen() -> None:
+    whole, cut = judged("1+1=", "2", 0.9), judged("1+1=", "1+1 is", 0.95).model_copy(update={"finished": False})
+    assert [(row.chosen, row.rejected) for row in curate([cut, whole])] == [("2", None)]
+    assert [(row.chosen, row.rejected) for row in curate([cut.model_copy(update={"score": 0.1}), whole])] == [("2", "1+1 is")]
+    assert curate([cut]) == []
+
+
 def test_what_a_person_found_right_outweighs_the_critic() -> None:
     critic, human = judged("1+1=", "3", 0.99), judged("1+1=", "2", 1.0, source="human:simulated")
     (row,) = curate([critic, human])
@@ -126,6 +133,30 @@ def test_a_later_judgment_of_the_critic_wins_over_its_earlier_one_but_not_over_a
     assert [row.chosen for row in curate([judged("1+1=", "2", 0.95)], past=[first])] == ["2"]
 
 
+def test_what_a_round_dropped_or_replaced_does_not_come_back() -> None:
+    first = curate([judged("1+1=", "3", 0.95)])
+    dropped = curate([judged("1+1=", "3", 0.2)], past=[first])
+    replaced = curate([judged("1+1=", "2", 0.95)], past=[first])
+    assert curate([], past=[first, dropped]) == []
+    assert [row.chosen for row in curate([], past=[first, replaced])] == ["2"]
+
+
+def test_what_a_later_round_found_again_is_as_young_as_that_round() -> None:
+    config, again = BestVsWorstConfig(accumulate=2), judged("1+1=", "2", 0.95).model_copy(update={"id": "again"})
+    first = curate([judged("1+1=", "2", 0.95)], config)
+    second = curate([again], config, past=[first])
+    assert [row.chosen_response for row in curate([], config, past=[first, second])] == ["again"]
+
+
+def test_what_a_person_upheld_in_a_later_round_is_upheld_from_then_on() -> None:
+    critics = curate([judged("1+1=", "2", 0.95)])
+    humans = curate([judged("1+1=", "2", 1.0, source="human:ada")], past=[critics])
+    new = judged("1+1=", "two", 0.99)
+    for rows, precision in (([], None), ([], {"sum-1": 0.3}), ([new], None)):
+        (row,) = curate(rows, past=[critics, humans], precision=precision)
+        assert (row.chosen, row.source, row.weight) == ("2", "human:ada", 4)
+
+
 def test_what_a_person_upheld_is_not_replaced_on_the_critics_word_but_by_another_person() -> None:
     (upheld,) = curate([judged("1+1=", "2", 1.0).model_copy(update={"source": "human:ada"})])
     critics, persons = judged("1+1=", "two", 0.99), judged("1+1=", "II", 1.0).model_copy(update={"source": "human:bob"})
@@ -166,9 +197,27 @@ def test_nothing_is_there_twice_whoever_made_it() -> None:
     assert len({row.id for row in made}) == len(made)
 
 
+def test_an_answer_that_people_wrote_is_never_rejected() -> None:
+    shown, rows = [demonstration("1+1=", "makes 2")], [judged("1+1=", "2", 0.95), judged("1+1=", "makes 2", 0.1)]
+    preferred = [demonstration("1+1=", "makes 2").model_copy(update={"rejected": "2"})]
+    first = curate(rows)
+    assert first[0].rejected == "makes 2"
+    assert curate(rows, demonstrations=shown) == curate(rows, added=shown) == []
+    assert curate(rows, added=preferred)[0] == first[0]
+    assert curate([], past=[first], added=shown) == []
+
+
 def test_curation_is_the_same_for_the_same_random_stream() -> None:
     one, two, other = (curate(many(20), demonstrations=ToyTask().demonstrations(), rng_seed=seed) for seed in (1, 1, 2))
     assert one == two != other
+
+
+def test_the_naive_curator_keeps_an_answer_that_was_not_cut_off() -> None:
+    rows = [judged("1+1=", f"{number} is 3", 0.0, 0.75) for number in range(4)]
+    cut = [row.model_copy(update={"finished": row.id == max(row.id for row in rows)}) for row in rows]
+    context = CurationContext(random.Random(0))
+    assert [row.chosen_response for row in MajorityConfig().build().curate(cut, context)] == [max(row.id for row in rows)]
+    assert not [*MajorityConfig().build().curate([row.model_copy(update={"finished": False}) for row in rows], context)]
 
 
 def test_the_naive_curator_keeps_what_most_samples_agree_on_and_nothing_human() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from superalign import models
 from superalign.chat import Chat
@@ -62,6 +63,21 @@ def test_it_is_the_mean_over_the_answers_tokens_and_its_end_of_the_divergence_ov
     places = range(len(prompt) - 1, ids.shape[1] - 1)
     expected = sum(float((ours[at] * (ours[at] / theirs[at]).log()).sum()) for at in places) / (len(text) + 1)
     assert divergences(champion, candidate, pairs, None) == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_an_answer_that_fills_the_context_has_a_divergence(champion: Policy) -> None:
+    tokenizer, _ = models.load(champion, dtype="float32")
+    pairs = answered(" a:0+1+0=1")
+    room = sum(map(len, Chat(tokenizer, None).encode([pairs[0][0].prompt, pairs[0][1].text])))
+    gpt: Any = transformers.GPT2Config(vocab_size=len(tokenizer), n_positions=room, n_embd=8, n_layer=1, n_head=1)
+    made = []
+    for rng_seed in (0, 1):
+        torch.manual_seed(rng_seed)
+        transformers.GPT2LMHeadModel(gpt).save_pretrained("gpt")
+        tokenizer.save_pretrained("gpt")
+        made.append(Policy.store("learner", Path("gpt")))
+    (found,) = divergences(made[0], made[1], pairs, None)
+    assert found is not None and found > 0
 
 
 def test_policies_that_read_other_tokens_are_not_compared(champion: Policy, monkeypatch: pytest.MonkeyPatch) -> None:

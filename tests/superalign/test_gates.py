@@ -207,8 +207,13 @@ def exam(scores: dict[Moment, tuple[float | None, float | None]], found: dict[Mo
     for number in range(answers):
         right = number % 2 == 0
         for moment in MOMENTS:
-            said = {"score": scores[moment][0 if right else 1], "found": None if right else found[moment]}
+            said = {**scored(scores[moment][0 if right else 1]), "found": None if right else found[moment]}
             yield outcome("critic", moment, number, right, policy=f"critic {moment}", samples=1, correct=int(right), greedy=None, **said)
+
+
+def scored(score: float | None) -> dict[str, Any]:
+    """A score, and the verdict that goes with it."""
+    return {"score": score, "said": None if score is None else score >= 0.5}
 
 
 def retrained(
@@ -254,9 +259,9 @@ def test_a_worse_critic_does_not_replace_the_old_one_and_keeps_no_learner_from_i
 )
 def test_how_much_worse_a_critic_may_grow_is_for_the_recipe_to_say(name: str, setting: str, change: float) -> None:
     worse: dict[str, dict[str, Any]] = {
-        "critic0": {"score": 0.4},
+        "critic0": scored(0.4),
         "critic1": {"found": False},
-        "critic2": {"score": 0.4},
+        "critic2": scored(0.4),
         "critic3": {"found": False},
     }
     rows = list(exam(dict.fromkeys(MOMENTS, (0.8, 0.2)), dict.fromkeys(MOMENTS, True)))
@@ -269,6 +274,12 @@ def test_how_much_worse_a_critic_may_grow_is_for_the_recipe_to_say(name: str, se
         assert (fell.limit, fell.passed, rose.passed) == (most if change > 0 else -most, most > 0, True)
 
 
+def test_a_verdict_counts_and_not_the_score_beside_it() -> None:
+    rows = [row.model_copy(update={"score": 0.5}) for row in exam(dict.fromkeys(MOMENTS, (0.8, 0.2)), dict.fromkeys(MOMENTS, True))]
+    said = verdicts([*healthy(), *rows])
+    assert (said["critic accuracy"].baseline, said["critic false alarms"].baseline) == (1.0, 0.0)
+
+
 def test_the_first_training_of_a_critic_without_a_verdict_is_a_gain() -> None:
     assert replaced(retrained((None, None), (0.9, 0.1), found=(False, False)).values())
     assert not replaced(retrained((None, None), (0.4, 0.6), found=(False, False)).values())
@@ -277,7 +288,7 @@ def test_the_first_training_of_a_critic_without_a_verdict_is_a_gain() -> None:
 
 def test_a_critic_that_said_nothing_gave_no_false_alarms_to_be_held_against_the_next() -> None:
     rows = list(exam({"before": (None, None), "after": (0.9, 0.1)}, {"before": False, "after": True}, 60))
-    rows = [row.model_copy(update={"score": 0.3}) if row.moment == "after" and int(row.query[6:]) % 10 == 0 else row for row in rows]
+    rows = [row.model_copy(update=scored(0.3)) if row.moment == "after" and int(row.query[6:]) % 10 == 0 else row for row in rows]
     said = verdicts([*healthy(), *rows])
     assert "critic false alarms" not in said
     assert replaced(said.values())

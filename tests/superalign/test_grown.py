@@ -121,6 +121,12 @@ def test_nobody_writes_queries_without_an_engine() -> None:
         grow(None, 1)
 
 
+def test_nothing_is_written_after_no_seeds_and_the_ways_out_are_named() -> None:
+    context = AttackContext(task=ToyTask(), seeds=[], rng=random.Random(0), engine=Writer(iter(["x"])))
+    with pytest.raises(ConfigError, match=r"raise domain.num_seeds, add queries with `superalign data add`"):
+        list(GrownConfig().build().attack(context, 1))
+
+
 @pytest.mark.parametrize(
     ("parts", "why"),
     [

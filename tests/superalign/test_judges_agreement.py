@@ -151,6 +151,16 @@ def test_labels_of_thousands_of_kinds_are_no_table_of_all_their_pairs(tmp_path: 
     assert found.kappa_interval == pytest.approx(found.accuracy_interval, abs=2e-3)
 
 
+def test_labels_of_nobody_are_apart_from_those_of_somebody_called_unnamed(tmp_path: Path) -> None:
+    people: list[dict[str, Any]] = [
+        {"item": 1, "label": 1},
+        {"item": 1, "annotator": "unnamed", "label": 2},
+        {"item": 1, "annotator": "ada", "label": 1},
+    ]
+    found = measured(tmp_path, [*people, {"item": 1, "judge": "j", "verdict": 1}])
+    assert set(found.kappas) == {"(unnamed) & unnamed", "(unnamed) & ada", "unnamed & ada"}
+
+
 @pytest.mark.parametrize(("people", "pairs", "notes"), [(50, 1225, 0), (51, 0, 1)])
 def test_too_many_annotators_to_compare_two_by_two_are_noted(tmp_path: Path, people: int, pairs: int, notes: int) -> None:
     labels = [{"item": at, "annotator": f"p{who}", "label": (at + who) % 3} for at in range(2) for who in range(people)]

@@ -25,6 +25,10 @@ def loaded(folder: Path, *rows: dict[str, Any], shown: bool = False) -> Judgment
     return read(write(folder / "verdicts.jsonl", list(rows)), shown=shown)
 
 
+def words_of_labels(data: Judgments) -> list[str]:
+    return [data.classes[one] for one in data.label.tolist()]
+
+
 def words(data: Judgments) -> list[str | None]:
     return [None if one == UNPARSED else data.classes[one] for one in data.verdict.tolist()]
 
@@ -83,6 +87,13 @@ def test_a_bad_row_is_named_with_what_was_found_and_the_way_out(tmp_path: Path, 
     assert problem.startswith("row 2: ") and says in problem and ";" in problem
 
 
+@pytest.mark.parametrize("fault", [{"confidence": 1.2}, {"order": 2}, {"judge": None}])
+def test_what_is_wrong_with_a_judgment_costs_no_label_beside_it(tmp_path: Path, fault: dict[str, Any]) -> None:
+    data = loaded(tmp_path, row(1, 1, 2, annotator="a") | fault, row(2, 1, 1))
+    assert (data.bad_rows, len(data.problems), len(data.verdict)) == (1, 1, 1)
+    assert dict(zip(data.labelled.tolist(), words_of_labels(data), strict=True)) == {data.items.index("1"): "2", data.items.index("2"): "1"}
+
+
 def test_rows_that_are_no_objects_are_named_too(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(row()) + "\n[1]\n{half\n")
@@ -94,6 +105,20 @@ def test_an_annotator_who_says_two_things_of_an_item_is_not_taken_and_both_rows_
     assert [problem.partition(":")[0] for problem in data.problems] == ["row 1", "row 2"]
     assert data.bad_rows == 2 and len(data.verdict) == 4
     assert [data.classes[one] for one in majority(data)] == ["2", "1"]
+
+
+def test_two_spellings_of_one_thing_contradict_nothing(tmp_path: Path) -> None:
+    rows = [row(1, "A", 0, "j", annotator="a"), row(1, 1, "Tie", "j", annotator="a"), row(2, 1, 1), row(3, 2, 2)]
+    data = loaded(tmp_path, *rows)
+    assert not data.problems
+    assert (words_of_labels(data)[:2], words(data)[:2]) == (["0", "0"], ["1", "1"])
+
+
+def test_labels_mean_the_same_whatever_a_verdict_elsewhere_says(tmp_path: Path) -> None:
+    facts = [row(1, "tie", 1), row(2, "true", 0)]
+    alone, beside = loaded(tmp_path, *facts), loaded(tmp_path, *facts, row(3, "2", 1))
+    assert words(alone) == words(beside)[:2] == [None, "1"]
+    assert alone.classes == beside.classes == ["1", "0"]
 
 
 def test_a_judge_that_says_two_things_beside_one_annotator_is_not_taken(tmp_path: Path) -> None:

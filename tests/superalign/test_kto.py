@@ -53,14 +53,15 @@ def made(config: KtoConfig, policy: Policy, folder: str = "work") -> Any:
     return trainer(config, model, tokenizer, good, bad, Path(folder), 0)
 
 
-def test_an_answer_is_desirable_by_its_score_or_by_being_chosen() -> None:
+def test_an_answer_is_desirable_by_its_score_or_by_being_chosen_and_one_that_was_cut_off_is_neither() -> None:
     rows = [
         example("a", ("right", 1.0), ("rather", 0.5), ("wrong", 0.4)),
         example("b", ("all wrong", 0.3), ("worse", 0.0)),
         example("c", ("better", 0.9), rejected="worse"),
         example("d", ("shown", 1.0)),
     ]
-    good, bad = judged(rows)
+    cut = (Answer(text="on and on", score=0.9, finished=False), Answer(text="and on", score=0.1, finished=False))
+    good, bad = judged([*rows, example("e", ("ends", 1.0)).model_copy(update={"answers": cut})])
     assert good == [("a", "right"), ("a", "rather"), ("c", "better"), ("d", "shown")]
     assert bad == [("a", "wrong"), ("b", "all wrong"), ("b", "worse"), ("c", "worse")]
 
@@ -183,6 +184,13 @@ def test_the_drift_is_measured_on_the_answer_of_the_row_before() -> None:
     ]
 
 
+def test_no_answer_is_its_own_mismatch_while_there_is_another_prompt() -> None:
+    good, bad = [([1], [2]), ([1], [3])], [([4], [5])]
+    rows = shown(good, bad, [2, 0, 0, 1, 1, 0])
+    assert [row["KL_completion_ids"] for row in rows] == [[2], [5], [5], [5], [5], [5]]
+    assert [row["KL_completion_ids"] for row in shown(good, [([1], [5])], [2, 0, 1])] == [[3], [5], [2]]
+
+
 def likelihood(policy: Policy, row: tuple[str, str]) -> float:
     """Log-probability of an answer."""
     tokenizer, model = load(policy)
@@ -235,7 +243,7 @@ def test_one_answer_is_never_read_alone(policy: Policy, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("curator", ["majority", "rollouts"])
 def test_a_curator_of_no_preferences_is_refused_before_anything_runs(curator: str, workspace: Path) -> None:
-    asked = {"curator": {"type": curator}, "learner": {"type": "kto"}}
+    asked = {"curator": {"type": curator}, "learner": {"type": "kto"}, "validation": {"min_fresh": 0}}
     with pytest.raises(ConfigError, match=rf"kto is trained on preferences, and curator.type={curator} makes .*to one of .*best_vs_worst"):
         plan(CampaignConfig(round=RoundConfig.model_validate(asked)))
     assert not list(workspace.iterdir())

@@ -210,8 +210,10 @@ def test_an_example_longer_than_the_context_is_left_out_aloud(reference: Policy,
         training.encode(tokenizer, None, rows[1:], 64)
 
 
-def test_micro_batches_change_memory_and_not_what_is_learnt(reference: Policy, pairs: Artifact) -> None:
-    whole, parts = (SftConfig(**SFT, micro_batch_size=size).build().learn(reference, pairs, Path(f"m{size}"), 0, "") for size in (4, 1))
+@pytest.mark.parametrize("config", [SftConfig(**SFT), DpoConfig(**DPO, supervised=False, loss_type=("sigmoid",), loss_weights=(1.0,))])
+def test_micro_batches_change_memory_and_not_what_is_learnt(config: Any, reference: Policy, pairs: Artifact) -> None:
+    sizes = (config.model_copy(update={"micro_batch_size": size}) for size in (4, 1))
+    whole, parts = (one.build().learn(reference, pairs, Path(f"m{one.micro_batch_size}"), 0, "") for one in sizes)
     for a, b in zip(whole[1], parts[1], strict=True):
         assert a.loss == pytest.approx(b.loss, rel=1e-3)
 

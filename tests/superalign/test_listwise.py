@@ -112,6 +112,15 @@ def test_answers_whose_scores_differ_are_ranked_a_pair_is_a_ranking_of_two_and_t
     assert ranked(pair.model_copy(update={"rejected_score": None})).scores == (0.9, 0.0)
 
 
+def test_what_was_cut_off_is_not_ranked() -> None:
+    row = example(PROMPTS[0], TEXTS[0], SCORES[0])
+    cut = row.answers[2].model_copy(update={"finished": False})
+    one, two, _ = row.answers
+    assert ranked(row.model_copy(update={"answers": (one, two, cut)})) == Ranked(PROMPTS[0], TEXTS[0][:2], SCORES[0][:2])
+    worst = {"rejected": cut.text, "rejected_score": cut.score}
+    assert ranked(row.model_copy(update={"answers": (one, cut), **worst})) == Ranked(PROMPTS[0], TEXTS[0][:1], (1.0,))
+
+
 def order(policy: Policy) -> float:
     """How much likelier a token of the best answers is than one of the worst, nats, the mean over the queries."""
     tokenizer, model = load(policy)
@@ -195,7 +204,7 @@ def test_where_nothing_can_be_ranked_the_way_out_is_said(policy: Policy) -> None
 
 @pytest.mark.parametrize("curator", ["best_vs_worst", "majority"])
 def test_a_listwise_learner_on_a_curator_of_pairs_is_refused_before_anything_runs(curator: str, workspace: Path) -> None:
-    asked = {"curator": {"type": curator}, "learner": {"type": "listwise"}}
-    with pytest.raises(ConfigError, match=rf"listwise is trained on answers, and curator.type={curator} makes .*to one of answers"):
+    asked = {"curator": {"type": curator}, "learner": {"type": "listwise"}, "validation": {"min_fresh": 0}}
+    with pytest.raises(ConfigError, match=rf"listwise is trained on answers, and curator.type={curator} makes .*to one of ranking"):
         plan(CampaignConfig(round=RoundConfig.model_validate(asked)))
     assert not list(workspace.iterdir())

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
+from superalign import learners
+from superalign.config import load
 from superalign.learners import DpoConfig, batches, dpo, losses, weights
 from superalign.models import blank
 from superalign.policy import Policy
+from superalign.recipe import RoundConfig
+from tests.conftest import ROOT
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
 SCORES = [-0.7, 0.4, 1.3, -2.1]
@@ -235,6 +239,29 @@ def nca(chosen: float, rejected: float) -> float:
     return logistic(chosen) + (logistic(-chosen) + logistic(-rejected)) / 2
 
 
+def apo_down(chosen: float, rejected: float) -> float:
+    return sigmoid(chosen) + 1 - sigmoid(chosen - rejected)
+
+
+def discopop(margin: float, tau: float = 0.05) -> float:
+    share = sigmoid(margin / tau)
+    return (1 - share) * logistic(margin) + share * math.exp(-margin)
+
+
+def aot(higher: list[float], lower: list[float], flips: float = 0.1) -> float:
+    """The mean over the quantiles of both, the greatest against the greatest."""
+    margins = [BETA * (one - other) for one, other in zip(sorted(higher), sorted(lower), strict=True)]
+    return sum((1 - flips) * logistic(margin) + flips * logistic(-margin) for margin in margins) / len(margins)
+
+
+def gaps(values: Sequence[float]) -> list[float]:
+    return [values[0] - values[2], values[1] - values[3]]
+
+
+def ratios(logps: list[float]) -> list[float]:
+    return [logp - reference for logp, reference in zip(logps, REFERENCE, strict=True)]
+
+
 FORMULAS = {
     "sigmoid": pairs(lambda win, loss: logistic(BETA * (win - loss))),
     "hinge": pairs(lambda win, loss: max(0.0, 1 - BETA * (win - loss))),
@@ -244,14 +271,32 @@ FORMULAS = {
     "sppo_hard": pairs(lambda win, loss: (win - 0.5 / BETA) ** 2 + (loss + 0.5 / BETA) ** 2),
     "nca_pair": pairs(lambda win, loss: nca(BETA * win, BETA * loss)),
     "apo_zero": pairs(lambda win, loss: 1 - sigmoid(BETA * win) + sigmoid(BETA * loss)),
+    "apo_down": pairs(lambda win, loss: apo_down(BETA * win, BETA * loss)),
+    "bco_pair": pairs(lambda win, loss: logistic(BETA * win) + logistic(-BETA * loss)),
+    "discopop": pairs(lambda win, loss: discopop(BETA * (win - loss))),
+    "aot": lambda logps: aot(gaps(logps), gaps(REFERENCE)),
+    "aot_unpaired": lambda logps: aot(ratios(logps)[:2], ratios(logps)[2:]),
 }
 """As published: DPO 2305.18290, SLiC as in RSO 2309.06657, IPO 2310.12036 by the token, robust DPO 2403.00409, SPPO 2405.00675,
-NCA 2402.05369, APO 2408.06266."""
+NCA 2402.05369, APO 2408.06266, BCO 2404.04656 without a shift of the rewards, DiscoPOP 2406.08414, AOT 2406.05882."""
+
+
+def test_every_loss_that_is_offered_has_its_formula_or_imitates() -> None:
+    assert {*get_args(learners.Loss), "sft"} == {*FORMULAS, "sft"}
 
 
 @pytest.mark.parametrize("loss", sorted(FORMULAS))
 def test_trls_loss_is_the_published_one(loss: str, trl_trainer: Any) -> None:
     same(by_trl(trl_trainer, loss), FORMULAS[loss], AT)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "loss"), [("spin", ("sigmoid",)), ("critic-dpo", ("sigmoid",)), ("rso", ("hinge",)), ("exo", "exo"), ("pro", "pro")]
+)
+def test_a_recipe_has_the_loss_that_it_is_named_for_and_starts_at_the_champion(recipe: str, loss: Any) -> None:
+    learner: Any = load(RoundConfig, recipe, (), ROOT / "flows" / "recipes").learner
+    assert (learner.loss if learner.type == "listwise" else learner.loss_type) == loss
+    assert (learner.start, learner.supervised) == ("champion", False)
 
 
 def test_exo_with_two_answers_is_trls(trl_trainer: Any) -> None:

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from superalign.critics.asking import critique, found
 from superalign.critics.memory import Remembering
 from superalign.domains.thoughts import placed, spoken
 from superalign.engines import Completion, Sampling
+from superalign.errors import DataError
 from superalign.plugins import CriticConfig
 from superalign.policy import Policy
 from superalign.records import Critique, Query, Response, Span, content_id
@@ -88,6 +89,16 @@ class Pointing:
             self.heard.append(response)
             spans = [*found(response.text, re.findall(r"\d", response.text), ["no"]), Span(start=0, end=len(response.text) + 1)]
             yield critique(response, "pointing", None, "there", score=0.0, spans=spans)
+
+
+class Astray:
+    """A critic that does not say one thing a pair, in order."""
+
+    def __init__(self, said: Callable[[list[Critique]], list[Critique]]) -> None:
+        self.said = said
+
+    def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
+        yield from self.said([critique(response, "astray", None, "", score=1.0) for _, response in pairs])
 
 
 def _answer(prompt: str) -> str:
@@ -201,6 +212,26 @@ def test_answers_that_differ_in_their_thoughts_alone_are_judged_once_each_at_its
     said = list(Remembering(critic, "me").critique(pairs))
     assert len(critic.heard) == 1
     assert [(row.response, row.spans[0].start) for row in said] == [(response.id, response.text.index("4")) for _, response in pairs]
+
+
+@pytest.mark.parametrize(
+    ("astray", "gave", "kept"),
+    [
+        (lambda said: said[::-1], "a critique of {2} where one of {0} was due", 0),
+        (lambda said: said[1:], "a critique of {1} where one of {0} was due", 0),
+        (lambda said: said[:2], "no more critiques where one of {2} was due", 2),
+        (lambda said: [*said, said[0]], "a critique of {0} where none was due", 3),
+    ],
+)
+def test_what_was_said_of_one_answer_is_kept_of_no_other(
+    workspace: Path, astray: Callable[[list[Critique]], list[Critique]], gave: str, kept: int
+) -> None:
+    pairs = answers("2+2=", "It is 4", "It is 5", "It is 6")
+    remembering = Remembering(Astray(astray), "me")
+    with pytest.raises(DataError, match=gave.format(*(re.escape(response.id) for _, response in pairs))) as error:
+        list(remembering.critique(pairs))
+    assert "Astray" in str(error.value)
+    assert len(remembering.kept.places) == kept
 
 
 def test_an_answer_without_thoughts_is_handed_on_as_it_is(workspace: Path) -> None:

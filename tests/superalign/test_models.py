@@ -264,3 +264,16 @@ def test_a_policy_is_not_what_it_was_once_its_model_is_another(model: Path) -> N
     (model / "config.json").write_text((model / "config.json").read_text() + " ")
     with pytest.raises(PolicyError, match="another one than this workspace began with"):
         policy.verify()
+
+
+@pytest.mark.parametrize("outside", ["../shipped", "{tmp}/shipped"])
+def test_a_folder_outside_the_workspace_is_never_moved_into_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: str
+) -> None:
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(PolicyError, match=r"lies outside the workspace.*copy the folder into it first"):
+        Policy.store("critic", Path(outside.format(tmp=tmp_path)))
+    assert (tmp_path / "shipped" / "model.safetensors").is_file()

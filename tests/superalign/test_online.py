@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.nn.utils.rnn import pad_sequence
 
 from superalign.artifacts import Artifact
 from superalign.chat import Chat
 from superalign.config import load
 from superalign.domains.arithmetic.model import blank
-from superalign.errors import ConfigError, DataError, DivergedError, TrainingError
+from superalign.errors import ConfigError, DataError, DivergedError, EngineError, TrainingError
 from superalign.learners import LaunchConfig, online
+from superalign.learners import weights as learner_weights
 from superalign.learners.online import GrpoConfig, OnlineConfig, RlooConfig, Scored
 from superalign.models import load as weights
 from superalign.policy import Policy
@@ -129,6 +132,128 @@ def test_advantages_are_the_published_ones_and_prompts_are_read_as_engines_read_
         expected = scores - (scores.sum(1, keepdim=True) - scores) / 3
     found = torch.cat([part["advantages"] for part in made._buffered_inputs]).view(-1)
     assert sorted(found.tolist()) == pytest.approx(sorted(expected.flatten().tolist()), abs=1e-5)
+
+
+def likelihood(model: Any, prompt: Sequence[int], answer: Sequence[int], temperature: float) -> torch.Tensor:
+    """Log-probability of each token of an answer as it was sampled, in a forward pass of its own."""
+    found = model(input_ids=torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
+    logps: torch.Tensor = (found / temperature).log_softmax(-1).gather(1, torch.tensor(answer)[:, None])[:, 0]
+    return logps
+
+
+def clipped(ratio: torch.Tensor, advantage: float, epsilon: float) -> torch.Tensor:
+    return -torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + epsilon) * advantage)
+
+
+def grpo(new: torch.Tensor, apart: torch.Tensor, reference: torch.Tensor, advantage: float, config: OnlineConfig) -> torch.Tensor:
+    """An answer's loss as published: its tokens' mean, each clipped by itself, with the divergence from the start beside it.
+
+    TRL weighs the divergence by the ratio, as DeepSeek-V3.2 does (arXiv 2512.02556), which makes its gradient the divergence's own.
+    """
+    ratio, kl = (new - new.detach() + apart).exp(), (reference - new).exp() - (reference - new) - 1
+    return (clipped(ratio, advantage, config.epsilon) + config.beta * ratio * kl).mean()
+
+
+def rloo(new: torch.Tensor, apart: torch.Tensor, _: torch.Tensor, advantage: float, config: OnlineConfig) -> torch.Tensor:
+    """An answer's loss as published: it is clipped as a whole, and the divergence is in what it is paid."""
+    return clipped((new - new.detach() + apart).sum().exp(), advantage, config.epsilon)
+
+
+PROMPT_IDS, ANSWER_IDS = ([5, 6, 7], [8, 9]), ([4, 5, 6], [7, 8])
+APART = (torch.tensor([0.5, -0.1, 0.05]), torch.tensor([-0.4, -0.1]))
+REFERENCE = (torch.tensor([-2.0, -1.5, -3.0]), torch.tensor([-2.5, -1.0]))
+
+
+@pytest.mark.parametrize(("config", "formula"), [(GrpoConfig, grpo), (RlooConfig, rloo)])
+@pytest.mark.parametrize("advantages", [(0.7, -1.3), (-0.7, 1.3)])
+def test_the_loss_is_the_published_one_and_so_is_its_gradient(
+    config: type[OnlineConfig], formula: Any, advantages: tuple[float, float], policy: Policy
+) -> None:
+    asked = config(**SMALL, beta=0.3, epsilon=0.2, temperature=0.7)
+    tokenizer, model = weights(policy, dtype="float32")
+    prompts = ["add a0 +A1 =", "add a1 +A1 ="]
+    made = online.trainer(asked, model, tokenizer, prompts, Path("work"), 0, None, Scored(equal))
+    theirs = weights(policy, dtype="float32")[1]
+    rows = list(zip(PROMPT_IDS, ANSWER_IDS, strict=True))
+    new = [likelihood(theirs, *row, asked.temperature) for row in rows]
+    old = [(each.detach() - apart) for each, apart in zip(new, APART, strict=True)]
+    batch = {
+        "prompt_ids": torch.tensor([[5, 6, 7], [0, 8, 9]]),
+        "prompt_mask": torch.tensor([[1, 1, 1], [0, 1, 1]]),
+        "completion_ids": torch.tensor([[4, 5, 6], [7, 8, 0]]),
+        "completion_mask": torch.tensor([[1, 1, 1], [1, 1, 0]]),
+        "advantages": torch.tensor(advantages),
+        "old_per_token_logps": pad_sequence(old, batch_first=True),
+        "old_logps": torch.stack([each.sum() for each in old]),
+        "ref_per_token_logps": pad_sequence(list(REFERENCE), batch_first=True),
+    }
+    found = made.compute_loss(made.model.eval(), batch)
+    found.backward()
+    each = [formula(*given, asked) for given in zip(new, APART, REFERENCE, advantages, strict=True)]
+    wanted = torch.stack(each).mean()
+    wanted.backward()  # type: ignore[no-untyped-call]
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+    for (name, one), other in zip(made.model.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_rloo_takes_the_divergence_from_the_start_off_the_score(policy: Policy) -> None:
+    tokenizer, model = weights(policy, dtype="float32")
+    prompts, config = [row.prompt for row in asked(2).records(Example)], RlooConfig(**SMALL, beta=0.3, temperature=0.7)
+    made = online.trainer(config, model, tokenizer, prompts, Path("work"), 0, None, Scored(equal))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+        made.model.train()
+        made._prepare_inputs([{"prompt": prompts[0]}] * 4 + [{"prompt": prompts[1]}] * 4)
+        paid: dict[str, list[tuple[float, float]]] = {}
+        for part in made._buffered_inputs:
+            for row, advantage in enumerate(part["advantages"].tolist()):
+                prompt, answer = (part[f"{name}_ids"][row][part[f"{name}_mask"][row].bool()].tolist() for name in ("prompt", "completion"))
+                now, then = (likelihood(one, prompt, answer, config.temperature).sum() for one in (made.model, made.ref_model))
+                (score,) = equal([], [tokenizer.decode(answer, skip_special_tokens=True)])
+                paid.setdefault(str(prompt), []).append(((score or 0.0) - 0.3 * float(now - then), advantage))
+    assert len(paid) == 2
+    for group in paid.values():
+        total = sum(reward for reward, _ in group)
+        assert [advantage for _, advantage in group] == pytest.approx([one - (total - one) / 3 for one, _ in group], abs=1e-4)
+        assert max(advantage for _, advantage in group) > 0.01
+
+
+@pytest.mark.parametrize("config", [GrpoConfig, RlooConfig])
+def test_a_gradient_that_is_not_finite_stops_the_training_before_it_has_to_answer_again(
+    config: type[OnlineConfig], policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = learner_weights.load
+
+    def spoilt(*given: Any) -> Any:
+        tokenizer, model = load(*given)
+        next(model.parameters()).register_hook(lambda slope: slope * math.nan)
+        return tokenizer, model
+
+    monkeypatch.setattr(learner_weights, "load", spoilt)
+    learner: Any = config(**SMALL, epochs=8).build()
+    with pytest.raises(DivergedError, match="the gradient is nan at step 1"):
+        learner.learn(policy, asked(8), Path("work"), 0, reward=equal)
+
+
+def test_prompts_that_leave_no_room_for_an_answer_are_left_out_aloud(policy: Policy, caplog: pytest.LogCaptureFixture) -> None:
+    tokenizer, _ = weights(policy)
+    chat, prompts = Chat(tokenizer, None), ["add a1 +A1 =", "add a12345678 +A1 ="]
+    room = len(chat.encode(prompts)[0]) + 6
+    assert online.readable(GrpoConfig(**SMALL), chat, prompts, None) == prompts
+    assert online.readable(GrpoConfig(**SMALL), chat, prompts, room) == prompts[:1]
+    assert "1 prompts leave no room for an answer in the model's context and are left out" in caplog.text
+    with pytest.raises(EngineError, match=r"set learner.max_tokens to 5 at most"):
+        online.readable(GrpoConfig(**SMALL), chat, prompts, room - 1)
+
+
+def test_what_is_asked_has_room_in_the_context(policy: Policy) -> None:
+    learner: Any = GrpoConfig(**{**SMALL, "max_tokens": 100_000}).build()
+    with pytest.raises(EngineError, match=r"exceed the model's context of \d+; set learner.max_tokens to \d+ at most"):
+        learner.learn(policy, asked(4), Path("work"), 0, reward=equal)
 
 
 def test_a_critic_that_is_silent_is_said_aloud(policy: Policy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,29 @@ def test_what_each_preference_loses_is_told_of_examples_that_were_not_trained_on
         assert first.losses["brevity"] == pytest.approx(-float(torch.cat(said).detach().mean()), abs=1e-3)
 
 
+@pytest.mark.parametrize("loss", ["sft", "dpo"])
+def test_what_each_preference_loses_is_the_same_however_much_is_read_at_once(policy: Policy, loss: Any) -> None:
+    texts = [*zip(PROMPTS, LONG, strict=True), *zip(LONG[:1], SHORT[:1], strict=True)]
+    rows = [example(prompt, text, prompt, dimension) for prompt, text in texts for dimension in ("correctness", "brevity")]
+    found = []
+    for size in (1, 4):
+        config = PanaceaConfig(**GIVEN, loss=loss, micro_batch_size=size)
+        tokenizer, model = adapted(policy, config)
+        held = rows_of(config, tokenizer, Artifact.write("rows.parquet", Example, rows))
+        made = trainer(config, model, tokenizer, held, held, Path("run"), 0)
+        assert (len(held), made.args.per_device_train_batch_size) == (5, size)
+        found.append([value for point in made.told() for value in point.losses.values()])
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_with_the_weighted_sum_micro_batches_change_memory_and_not_what_is_learnt(policy: Policy) -> None:
+    sizes = (PanaceaConfig(**GIVEN, loss="dpo", micro_batch_size=size) for size in (4, 1))
+    whole, parts = (tensors(one.build().learn(policy, write(), Path(f"m{one.micro_batch_size}"), 0)[0]) for one in sizes)
+    before = tensors(policy)
+    assert all(torch.allclose(whole[name], parts[name], atol=1e-5) for name in whole)
+    assert any(not torch.allclose(whole[name], before[name], atol=1e-3) for name in whole)
+
+
 def test_preferences_drawn_are_of_the_simplex_and_the_same_for_the_same_step() -> None:
     config = PanaceaConfig(preference={"a": 3, "b": 1, "c": 0})
     assert config.shares == {"a": 0.75, "b": 0.25, "c": 0}
@@ -258,7 +281,7 @@ def test_settings_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_it_wants_a_curator_that_tells_dimensions_apart() -> None:
     with pytest.raises(ConfigError, match=r"set curator.type to one of dimensions, or learner.type"):
-        RoundConfig(learner=PanaceaConfig()).fitting()
+        RoundConfig(domain=ArithmeticConfig(brief=True), learner=PanaceaConfig()).fitting()
 
 
 def test_the_critic_judges_one_dimension_and_people_show_the_others() -> None:
@@ -274,6 +297,18 @@ def test_the_critic_judges_one_dimension_and_people_show_the_others() -> None:
     assert all("," in row.chosen for row in right[2:])
     assert len(brief) == sum(row.weight for row in right)
     assert all(row.rejected is not None and row.rejected.endswith(f", {row.chosen}") for row in brief)
+
+
+def test_an_answer_that_is_good_in_both_dimensions_is_demonstrated_once_and_never_preferred_to_itself() -> None:
+    plain = [demonstration("1+1=", "2"), demonstration("2+2=", "makes 4")]
+    brief = [row.model_copy(update={"dimension": "brevity"}) for row in (plain[0], demonstration("2+2=", "4"), demonstration("3+3=", "6"))]
+    feedback = [judged(f"{number}+9=", f"{number + 9}", 0.95) for number in range(8)]
+    for given in ([*plain, *brief], [plain[1], *brief, demonstration("3+3=", "6")]):
+        context = CurationContext(rng=random.Random(0), demonstrations=given)
+        found = list(DimensionsConfig(solved=1).build().curate(feedback, context))
+        assert len({row.id for row in found}) == len(found)
+        assert all(row.chosen != row.rejected for row in found)
+        assert {("1+1=", "2"), ("2+2=", "4"), ("3+3=", "6")} <= {(row.prompt, row.chosen) for row in found}
 
 
 def test_short_demonstrations_are_right_and_only_there_where_they_are_wanted() -> None:

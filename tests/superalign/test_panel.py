@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from benchmarks.oversight.debate import candidate
 from superalign.critics import Critic, CritiqueConfig, Pair
 from superalign.critics.asking import critique
-from superalign.critics.panels.panel import PanelConfig
+from superalign.critics.panels.panel import Panel, PanelConfig
 from superalign.domains import Task
 from superalign.engines import Engine
+from superalign.errors import DataError
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from superalign.records import Critique, Span
@@ -106,6 +107,21 @@ def test_a_panel_points_where_the_members_point_that_agree_with_it() -> None:
     said = heard("mean", 0.1, 0.2, 0.9, steps=(None, 3, None))
     assert (said.step, said.spans) == (3, (Span(start=0, end=1),))
     assert heard("mean", 0.1, 0.9, 0.9, steps=(3, None, None)).spans == ()
+
+
+class Backwards(Fixed):
+    """The same, in the opposite order."""
+
+    def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
+        """The last first."""
+        yield from [*super().critique(pairs)][::-1]
+
+
+def test_a_member_that_answers_out_of_order_is_named_and_not_counted() -> None:
+    member = FixedConfig(scores=(0.9, 0.1))
+    panel = Panel(PanelConfig[FixedConfig](members=(member, member)), [Fixed(member), Backwards(member)], None)
+    with pytest.raises(DataError, match=r"the critic Backwards gave a critique of .* a critic yields one a pair, in order"):
+        list(panel.critique([PAIR, candidate("3+3=", "2 and 5")]))
 
 
 def many(accuracies: Sequence[float], responses: int) -> tuple[list[bool], list[FixedConfig], list[Pair]]:

@@ -134,6 +134,22 @@ def test_an_answer_nobody_could_judge_is_in_no_pair_nor_one_of_a_critic_that_fai
     assert [row.chosen for row in curate([*people, rows[2]], RejectionConfig(), precision={"sum-1": 0.6})] == ["2"]
 
 
+def test_an_answer_that_was_cut_off_may_be_rejected_and_is_never_chosen() -> None:
+    whole = judged("1+1=", "2", 0.5)
+    for score, pairs in ((0.9, []), (0.1, [("2", "1+")])):
+        cut = judged("1+1=", "1+", score).model_copy(update={"finished": False})
+        assert [(row.chosen, row.rejected) for row in curate([cut, whole], RejectionConfig())] == pairs
+
+
+def test_a_chosen_answer_that_a_person_upheld_weighs_human_weight_and_asks_for_as_many_human_made_ones() -> None:
+    rows = [judged(f"{number}+1=", text, score) for number in range(4) for text, score in (("a", 1.0), ("b", 0.0))]
+    rows = [row.model_copy(update={"source": "human:ada"}) if row.text == "a" else row for row in rows]
+    context = CurationContext(random.Random(0), ToyTask().demonstrations())
+    made = list(RejectionConfig(fresh=0.2, human_weight=3).build().curate(rows, context))
+    assert [row.weight for row in made if row.rejected is not None] == [3] * 4
+    assert sum(row.weight for row in made if row.rejected is None) == 3
+
+
 def test_human_made_examples_are_mixed_in() -> None:
     rows = [judged(f"{number}+1=", text, score) for number in range(8) for text, score in (("a", 0.9), ("b", 0.1))]
     context = CurationContext(random.Random(0), ToyTask().demonstrations())

@@ -70,6 +70,9 @@ def test_an_answer_that_makes_no_sense_is_refused(review: Review) -> None:
         review.answer(person("ada", IDS[0], verdict=True, step=1))
     with pytest.raises(DataError, match="annotator"):
         person("a b\n", IDS[0], verdict=True)
+    for name in ("simulated", "unanswered"):
+        with pytest.raises(DataError, match="no person gave"):
+            person(name, IDS[0], verdict=True)
     with pytest.raises(DataError, match="step"):
         person("ada", IDS[0], verdict=False, step=-1)
     with pytest.raises(DataError, match="control characters"):
@@ -230,6 +233,33 @@ def test_a_file_that_is_no_table_of_answers_is_refused_as_a_whole(review: Review
             load(review, Path(name), "ada")
 
 
+def test_a_correction_with_a_comma_outside_quotes_is_refused_and_not_cut(review: Review) -> None:
+    Path("a.csv").write_text(f"id,verdict,step,correction\n{IDS[0]},wrong,0,1+1=2, not 3\n{IDS[1]},wrong\n")
+    found = load(review, Path("a.csv"), "ada")
+    assert (found.added, len(found.problems)) == (1, 1)
+    assert "row 1: has more cells than the first line has columns; put quotes around a cell that holds ','" in found.problems[0]
+
+
+def test_of_two_verdicts_under_one_name_none_is_taken(review: Review) -> None:
+    Path("a.csv").write_text(f"id,verdict,verdict\n{IDS[0]},right,wrong\n")
+    with pytest.raises(DataError, match="2 columns called 'verdict'"):
+        load(review, Path("a.csv"), "ada")
+    Path("a.jsonl").write_text(f'{{"id": "{IDS[0]}", "verdict": "right", "verdict": "wrong"}}\n')
+    assert "the key 'verdict' stands twice" in load(review, Path("a.jsonl"), "ada").problems[0]
+    Path("b.csv").write_text(f"id,verdict,,\n{IDS[0]},right,,\n")
+    assert load(review, Path("b.csv"), "ada").added == 1, "columns that are not read may be called alike"
+
+
+def test_the_longest_response_comes_back(workspace: Path) -> None:
+    queue = Review(Path(".superalign/review/0001"))
+    queue.ask([ASKED[0].model_copy(update={"text": "long " * 40_000})])
+    export(queue, Path("queue.csv"))
+    Path("queue.csv").write_text(Path("queue.csv").read_text().replace(",,,,,", ",,right,,,"))
+    csv.field_size_limit(131_072)
+    found = load(queue, Path("queue.csv"), "ada")
+    assert (found.added, found.problems) == (1, ())
+
+
 def test_a_spreadsheets_own_csv_is_understood(review: Review) -> None:
     Path("a.csv").write_bytes(f"\ufeffid;verdict;step\r\n{IDS[0]};wrong;1\r\n".encode())
     assert load(review, Path("a.csv"), "ada").added == 1
@@ -247,12 +277,12 @@ def test_no_exported_text_is_run_as_a_formula(review: Review) -> None:
 def test_what_a_spreadsheet_would_round_or_rewrite_goes_out_as_text_and_comes_back(workspace: Path, name: str) -> None:
     queue = Review(Path(".superalign/review/0001"))
     queue.ask([ASKED[0].model_copy(update={"response": name, "text": "3/4"})])
-    export(queue, Path("queue.csv"))
+    export(queue, Path("queue.csv"), "007")
     (row,) = csv.DictReader(io.StringIO(Path("queue.csv").read_text()))
-    assert (row["id"], row["response"]) == (f"'{name}", "'3/4")
-    fill(Path("filled.csv"), {"id": row["id"], "verdict": "right"})
+    assert (row["id"], row["response"], row["annotator"]) == (f"'{name}", "'3/4", "'007")
+    Path("filled.csv").write_text(f"id,verdict,annotator\n{row['id']},right,{row['annotator']}\n")
     assert load(queue, Path("filled.csv"), "ada").added == 1
-    assert set(queue.answers()) == {name}
+    assert queue.answers()[name].answers[0].annotator == "human:007"
 
 
 def test_a_step_or_a_correction_without_a_verdict_is_no_empty_row(review: Review) -> None:

@@ -90,6 +90,16 @@ def test_a_question_without_a_majority_is_open_until_an_adjudicator_decides_it(r
     ]
 
 
+def test_a_third_person_is_asked_what_two_disagree_on_and_settles_it(review: Review) -> None:
+    say(review, "ada", "r")
+    say(review, "bob", "w")
+    asked = [IDS[0] in {row.id for row in review.open_questions(f"human:{name}")} for name in ("ada", "bob", "cat")]
+    assert asked == [False, False, True]
+    say(review, "cat", "w")
+    assert [row.id for row in review.open_questions("human:dan")] == [row.id for row in review.open_questions()] == IDS[1:]
+    assert next(review.labels(ASKED)).verdict is False
+
+
 def test_an_adjudicator_stands_above_any_majority_and_ties_come_first(review: Review) -> None:
     review.ask(ASKED, annotators=3)
     for name, said in (("ada", "rr"), ("bob", "rw"), ("cat", "w")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -14,14 +15,16 @@ from pydantic import ValidationError
 
 from benchmarks.oversight.debate import candidate
 from superalign.artifacts import Artifact
+from superalign.chat import Chat
 from superalign.critics.reward import RewardConfig, preferences
 from superalign.errors import ConfigError, DataError
+from superalign.learners import reward
 from superalign.learners.reward import RewardModelConfig
-from superalign.models import blank
+from superalign.models import blank, load
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from superalign.records import Critique, Example, Step, example_id
-from superalign.rewards import CENTRE, SCALE, probability, reward_model, rewards, trained
+from superalign.rewards import SCALE, probability, reward_model, rewards, trained
 from tests.toy import ToyTask
 
 RIGHT, WRONG = "yes indeed", "no never"
@@ -121,11 +124,56 @@ def test_a_probability_is_that_of_the_reward_around_its_centre(reward: float, ex
 
 
 def test_a_text_that_is_held_out_is_not_trained_on_but_says_how_sure_to_be(start: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = learnt(start, taught(120))
-    monkeypatch.setattr("superalign.learners.reward.held", lambda text: False)
-    other = learnt(start, taught(120), "nothing-held")
-    assert whole.md5 != other.md5
-    assert all(CENTRE in json.loads((Path(made.path) / "config.json").read_text()) for made in (whole, other))
+    rows = list(preferences(Words(), taught(120), random.Random(0)))
+    apart = {rows[0].chosen, rows[1].rejected or ""}
+    tokenizer, _ = load(start)
+    ids = sorted(Chat(tokenizer, "").encode(sorted(apart)))
+    taken, read = Mock(wraps=reward.trainer), Mock(wraps=rewards)
+    monkeypatch.setattr(reward, "held", lambda text: text in apart)
+    monkeypatch.setattr(reward, "FEWEST", 1)
+    monkeypatch.setattr(reward, "trainer", taken)
+    monkeypatch.setattr(reward, "rewards", read)
+    learnt(start, taught(120))
+    (_, _, _, pairs, _, _), _ = taken.call_args
+    assert len(pairs) == len(rows) - 2
+    assert not any(side in ids for pair in pairs for side in pair)
+    assert sorted(read.call_args[0][1]) == ids
+
+
+def test_where_too_few_are_held_out_all_that_was_read_says_how_sure_to_be(start: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(wraps=rewards)
+    monkeypatch.setattr(reward, "held", lambda text: False)
+    monkeypatch.setattr(reward, "rewards", read)
+    learnt(start, taught(40))
+    assert len(read.call_args[0][1]) == 40
+
+
+def test_the_loss_is_that_of_bradley_and_terry_with_its_centring_and_so_is_its_gradient(start: Policy) -> None:
+    config = RewardModelConfig(batch_size=8, centring=0.3)
+    tokenizer, model = reward_model(start)
+    torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+    texts = Chat(tokenizer, "").encode([row.prompt for row in taught(8)])
+    pairs = list(zip(texts[::2], texts[1::2], strict=True))
+    made = reward.trainer(config, model, tokenizer, pairs, Path("work"), 0)
+    data: Any = made.train_dataset
+    loss = made.compute_loss(made.model, made.data_collator([data[row] for row in range(4)]))
+    loss.backward()
+    theirs = copy.deepcopy(model)
+    theirs.zero_grad()
+    sides = [[theirs(input_ids=torch.tensor([ids])).logits[0, 0] for ids in pair] for pair in pairs]
+    wanted = sum(-torch.log(torch.sigmoid(win - lose)) + 0.3 * (win + lose) ** 2 for win, lose in sides) / 4
+    wanted.backward()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    for (name, one), other in zip(model.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, atol=1e-5), name
+
+
+def test_preferences_longer_than_the_context_are_left_out_aloud(start: Policy, caplog: pytest.LogCaptureFixture) -> None:
+    rows = list(preferences(Words(), taught(120), random.Random(0)))
+    long = rows[0].model_copy(update={"chosen": "yes " * 5000, "weight": 2})
+    data = Artifact.write("long.parquet", Example, [long, *rows[1:]])
+    CONFIG.build().learn(start, data, Path("work"), 0, "")
+    assert "2 examples are longer than the model's context of " in caplog.text
 
 
 def test_right_answers_are_preferred_to_wrong_ones_of_their_category_first_and_everyones_word_counts() -> None:
@@ -157,4 +205,4 @@ def test_a_setting_that_a_reward_model_does_not_know_is_refused(given: dict[str,
 def test_a_critic_that_is_not_taught_as_it_judges_is_refused_with_the_way_out(critic: str, learner: str) -> None:
     config = RoundConfig.model_validate({"critic": {"type": critic}, "critic_learner": {"type": learner}})
     with pytest.raises(ConfigError, match=f"set critic_learner.type={'reward' if critic == 'reward' else 'sft'}, or critic_learner=null"):
-        _ = config.bases
+        config.fitting()

@@ -111,6 +111,11 @@ def test_an_answer_is_not_rejected_for_what_the_chosen_one_says_too() -> None:
     assert rejected() == bad.text
 
 
+def test_the_best_answer_is_chosen_whatever_is_said_against_a_place_in_it() -> None:
+    good, bad = told("1+1=", "a; b; c").model_copy(update={"spans": (Span(start=0, end=1),)}), told("1+1=", "d", 0.1)
+    assert [(row.chosen, row.rejected) for row in curate([good, bad])] == [(good.text, bad.text)]
+
+
 def test_losses_that_are_not_known_are_refused_with_the_way_out_unless_none_is_needed() -> None:
     rows = [told(f"{i}+1=", "2", loss=None) for i in range(4)]
     with pytest.raises(DataError, match=r"curator\.share=1"):

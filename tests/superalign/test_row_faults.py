@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from superalign.artifacts import schema
-from superalign.records import Example
+from superalign.records import Answer, Example
 from superalign.validation import ValidationConfig
 from superalign.validation.balance import category_shares, human_share
 from superalign.validation.checks import check_examples
@@ -86,6 +86,23 @@ def test_an_answer_in_a_script_that_nobody_asked_for_is_wrong() -> None:
 def test_a_rejected_answer_is_looked_through_in_its_own_row() -> None:
     rows = [row(1, rejected=None, rejected_score=None), row(2), row(3, rejected=None, rejected_score=None), row(4, rejected="</s><s>")]
     assert found(*rows) == [None, None, None, "template leakage"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (" ", "empty"),
+        ("a\x00b", "control characters"),
+        ("the cafÃ© is open", "wrong encoding"),
+        ("so 3 <|im_end|>", "template leakage"),
+        ("```python\nprint(1)", None),
+        ("I am sure of it. " * 20, None),
+    ],
+)
+def test_a_fault_in_any_of_the_answers_is_found_in_its_own_row(text: str, fault: str | None) -> None:
+    sound = [Answer(text="right", score=0.9), Answer(text="wrong", score=0.1, finished=False)]
+    rows = [row(1, rejected=None), row(2, answers=sound), row(3, answers=[*sound, Answer(text=text, score=0.0)]), row(4, answers=sound)]
+    assert found(*rows) == [None, None, fault, None]
 
 
 def test_of_equal_examples_the_first_sound_one_is_kept() -> None:

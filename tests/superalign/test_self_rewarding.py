@@ -80,9 +80,9 @@ def test_an_own_judge_has_to_write(critic: Any) -> None:
 
 
 def test_an_own_judge_may_be_taught_what_it_misses() -> None:
-    assert recipe(lessons="adversarial").bases.learner is None
+    assert recipe(lessons="adversarial").fitting().own_judge
     with pytest.raises(ConfigError, match="taught by nobody"):
-        recipe(lessons="adversarial", own_judge=False).bases  # noqa: B018 - refuses
+        recipe(lessons="adversarial", own_judge=False).fitting()
 
 
 def outcomes(scores: Sequence[float | None], judge: str = "new") -> Iterator[Outcome]:
@@ -106,10 +106,10 @@ def outcomes(scores: Sequence[float | None], judge: str = "new") -> Iterator[Out
         )
     for number, score in enumerate(scores):
         row = {**common, "part": "critic", "query": f"c{number}", "samples": 1, "unique": 1, "correct": number % 2}
-        yield Outcome.model_validate(
-            {**row, "policy": "old", "moment": "before", "score": 0.6 + number / 100 if number % 2 else 0.1 + number / 100}
-        )
-        yield Outcome.model_validate({**row, "policy": judge, "moment": "after", "score": score})
+        before = 0.6 + number / 100 if number % 2 else 0.1 + number / 100
+        for policy, moment, given in (("old", "before", before), (judge, "after", score)):
+            said = None if given is None else given > 0.5
+            yield Outcome.model_validate({**row, "policy": policy, "moment": moment, "score": given, "said": said})
 
 
 def gates(rows: Iterator[Outcome]) -> tuple[bool, dict[str, Verdict]]:
@@ -135,7 +135,8 @@ def test_a_judge_whose_ranking_is_turned_over_is_refused_by_its_rank_correlation
 
 
 def test_a_judge_that_came_to_no_verdict_before_has_no_ranking_to_be_held_to() -> None:
-    rows = [row.model_copy(update={"score": None}) if (row.part, row.moment) == ("critic", "before") else row for row in outcomes(SAME)]
+    unread = {"score": None, "said": None}
+    rows = [row.model_copy(update=unread) if (row.part, row.moment) == ("critic", "before") else row for row in outcomes(SAME)]
     passes, said = gates(iter(rows))
     assert passes
     assert "critic ranks" not in said

@@ -71,7 +71,7 @@ def test_what_too_few_rows_cannot_tell_is_none() -> None:
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(DataError, match=r"pip install superalign\[semantic\]"):
+    with pytest.raises(DataError, match=r"uv pip install -e '\.\[semantic\]'"):
         embed(["a"], "any")
 
 

@@ -545,7 +545,7 @@ def test_an_adapter_too_large_for_vllm_is_an_error_with_the_way_out(adapter: Pol
 def test_vllm_that_is_missing_is_an_error_with_the_way_out(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert default() == "transformers"
-    with pytest.raises(EngineError, match=r"pip install 'superalign\[vllm\]'.*--engine transformers"):
+    with pytest.raises(EngineError, match=r"uv pip install 'vllm>=.*--engine transformers"):
         command("vllm", policy, "learner/1", "127.0.0.1", 8000)
 
 

@@ -65,6 +65,12 @@ def test_what_a_person_found_right_is_not_rejected() -> None:
     assert [row.rejected for row in curate([own("2+2=", "it is 5"), LONG], past=[first], labels=found)] == ["it is 5", "it is 3"]
 
 
+@pytest.mark.parametrize(("verdicts", "rejected"), [((True, False), ["it is 2"]), ((False, True), [])])
+def test_the_last_that_people_said_of_an_answer_counts(verdicts: Sequence[bool], rejected: list[str]) -> None:
+    said = [label("1+1=", "it is 2", verdict=verdict) for verdict in verdicts]
+    assert [row.rejected for row in curate([own("1+1=", "it is 2"), LONG], labels=said)] == rejected
+
+
 def test_a_human_answer_longer_than_anything_the_learner_wrote_is_no_pair_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="superalign"):
         assert curate([own("1+1=", "it is 3"), own("9+9=", "longest of all")]) == []
@@ -91,6 +97,12 @@ def test_where_nothing_tells_them_apart_nothing_is_left_and_that_is_said(caplog:
     with caplog.at_level(logging.WARNING, logger="superalign"):
         assert curate([own("1+1=", "one and one is 2"), LONG]) == []
     assert "nothing is left to learn" in caplog.text
+
+
+def test_where_every_answer_was_cut_off_it_is_not_said_that_nothing_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="superalign"):
+        assert curate([own("1+1=", text).model_copy(update={"finished": False}) for text in ("it is", "is it")]) == []
+    assert [row.getMessage() for row in caplog.records] == ["spin: all 2 answers were cut off: raise sampling.max_tokens"]
 
 
 def test_a_round_that_asked_nothing_people_answered_is_refused_with_the_attacker_that_does() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,9 @@ def curate(
     precision: dict[str, float] | None = None,
 ) -> list[Example]:
     """The examples that are no human's own, but for those with a hint."""
-    echo = EchoConfig().build(LEARNER)
-    tools = Tools(ToyTask(), {"learner": engine, "critic": echo}, {"learner": LEARNER, "critic": LEARNER}, lambda pairs: iter(()))
-    context = CurationContext(random.Random(0), iter(human), iter(added), past, iter(labels), precision or {}, tools)
+    echo, task = EchoConfig().build(LEARNER), ToyTask()
+    tools = Tools(task, {"learner": engine, "critic": echo}, {"learner": LEARNER, "critic": LEARNER}, lambda pairs: iter(()))
+    context = CurationContext(random.Random(0), iter(human), iter(added), past, iter(labels), precision or {}, task, tools)
     return [row for row in config.build().curate(iter(rows), context) if row.query or "!" in row.prompt]
 
 
@@ -116,6 +117,23 @@ def test_what_a_person_said_of_an_answer_stands_and_what_they_found_right_is_kno
     assert learner.asked == ["5+5=10!"]
 
 
+@pytest.mark.parametrize(("verdicts", "known"), [((True, False), False), ((False, True), True)])
+def test_the_last_that_people_said_of_an_answer_decides_whether_it_is_known(verdicts: Sequence[bool], known: bool) -> None:
+    said = [label("5+5=", "ten is 10", verdict=verdict) for verdict in verdicts]
+    made = curate([judged("5+5=", "makes 10", 0.1)], StarConfig(rationalise=False), NOBODY, labels=said)
+    assert [row.chosen for row in made] == (["makes 10"] if known else [])
+
+
+def test_a_preference_makes_nothing_known() -> None:
+    better = demonstration("5+5=", "at least 11", "data:team.csv").model_copy(update={"rejected": "11 it is"})
+    assert curate([judged("5+5=", "makes 11", 0.1)], StarConfig(), NOBODY, added=[better]) == []
+
+
+def test_where_the_right_answers_were_cut_off_the_query_is_asked_again() -> None:
+    cut, learner = judged("1+1=", "makes 2", 0.9).model_copy(update={"finished": False}), Written({"1+1=2!": ["told 2"]})
+    assert [row.chosen for row in curate([cut], StarConfig(), learner)] == ["told 2"]
+
+
 def test_a_critic_that_failed_its_audit_keeps_nothing_and_what_people_answered_is_kept() -> None:
     rows = [judged("1+1=", "makes 2", 0.9), judged("5+5=", "makes 10", 0.9)]
     assert [row.prompt for row in curate(rows, StarConfig(), NOBODY, precision={"sum-1": 0.1})] == ["1+1="]
@@ -138,9 +156,12 @@ def test_the_stated_share_of_the_human_examples_is_shown_with_the_hint_too() -> 
     assert curate([], StarConfig(hints=0.4, rationalise=False), NOBODY, human=human) == []
 
 
-def test_without_tools_it_says_what_is_missing() -> None:
-    with pytest.raises(ConfigError, match="tools"):
-        list(StarConfig().build().curate([], CurationContext(random.Random(0))))
+def test_without_tools_it_says_what_is_missing_unless_nothing_is_asked_again() -> None:
+    bare, row = CurationContext(random.Random(0), demonstrations=HUMAN, task=ToyTask()), judged("1+1=", "maybe 2", 0.1)
+    for context in (replace(bare, task=None), bare):
+        with pytest.raises(ConfigError, match="tools"):
+            list(StarConfig().build().curate([], context))
+    assert "maybe 2" in [row.chosen for row in StarConfig(rationalise=False).build().curate([row], bare)]
 
 
 def test_an_arithmetic_hint_is_written_in_known_words_names_the_answer_by_its_places_and_is_no_problem_itself() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,28 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from superalign.config import override
+from superalign.curation import MajorityConfig
 from superalign.domains import ArithmeticConfig
+from superalign.errors import BusyError
 from superalign.evaluation.statistics import Bootstrap
 from superalign.plugins import CriticConfig
 from superalign.policy import Policy
 from superalign.recipe import RoundConfig
 from superalign.records import Query, Response, content_id
-from superalign.studies import STUDIES, CriticStudyConfig, OversightStudyConfig, Point
+from superalign.studies import ROUND, STUDIES, CriticStudyConfig, OversightStudyConfig, Point, StudyConfig
 from superalign.studies.blurred import blur
+from superalign.studies.lock import hold
 from superalign.studies.numbers import mean, predicts, resampled, shifts, spearman
 from superalign.studies.simulated import SimulatedConfig
 from tests.ledgers import Toy
 
 TASK, TRUTH = ArithmeticConfig(scale=0.05).build(), ArithmeticConfig(scale=0.05).truth()
 DRAWS = Bootstrap(num_draws=200)
+AXES = [(name, axis) for name, study in STUDIES.items() for axis in study.axes if isinstance(study.model_fields[axis].default, tuple)]
+PAGES = [path for path in sorted((Path(__file__).parents[2] / "docs/studies").glob("*.md")) if path.name != "README.md"]
+BEFORE_COMMITS = {"critic.md", "oversight.md"}
+"""Pages written from a tree with changes that no commit holds; their README says so."""
 
 
 def pairs() -> list[tuple[Query, Response]]:
@@ -142,9 +151,59 @@ def test_the_oversight_study_spends_every_budget_with_every_selector_and_once_no
     assert all(cell.oversight.share == 1 and cell.oversight.audit > 0 for cell in cells)
 
 
+@pytest.mark.parametrize(("name", "axis"), AXES)
+def test_what_is_named_twice_would_count_twice_and_is_refused(name: str, axis: str) -> None:
+    kind = STUDIES[name]
+    value = kind.model_fields[axis].default[0]
+    with pytest.raises(ValidationError, match=f"{axis} names .* twice"):
+        kind.model_validate({axis: [value, value]})
+
+
+def test_the_axes_of_the_studies_are_all_that_a_person_could_name_twice() -> None:
+    assert {axis for _, axis in AXES} >= {"rng_seeds", "development", "test", "noises", "blurs", "budgets", "shares", "temperatures"}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_of_other_sizes_leaves_the_files_of_the_full_one_alone_and_one_of_other_seeds_shares_them(name: str) -> None:
+    kind = STUDIES[name]
+    seeds = "development=[5]" if name == "collapse" else "rng_seeds=[5]"
+    assert kind().place == override(kind(), [seeds]).place == name
+    assert kind.quick().place != name
+    assert kind.quick().place == override(kind.quick(), [seeds]).place
+
+
+def test_the_bodies_of_one_folder_of_public_text_and_of_none_are_the_same_and_those_of_other_corpora_are_not() -> None:
+    plain, kind = STUDIES["weak-to-strong"](), "weak-to-strong"
+    assert override(plain, ["material.folder=there"]).place == kind
+    assert override(plain, ["material.num_corpus=50"]).place != kind
+
+
+def test_what_one_process_writes_no_other_one_may_and_other_seeds_are_free(workspace: Path) -> None:
+    with hold("study/seed-0", "study/seed-1"):
+        with pytest.raises(BusyError, match="study/seed-1"), hold("study/seed-1"):
+            pass
+        with hold("study/seed-2"):
+            pass
+    with hold("study/seed-0"):
+        pass
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_recorded_page_names_a_commit_without_changes(page: Path) -> None:
+    found = re.search(r"at commit [0-9a-f]{40}(-dirty)?", page.read_text())
+    assert found
+    assert bool(found[1]) == (page.name in BEFORE_COMMITS)
+
+
 @pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if "problems" in study.model_fields])
 def test_a_study_is_measured_on_other_problems_than_the_benchmarks(name: str) -> None:
     study: Any = STUDIES[name]
     for config in (study(), study.quick()):
         assert config.name == name
         assert config.problems.rng_seed != getattr(config, "round", config).domain.rng_seed
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STUDIES.values() if issubclass(kind, StudyConfig)])
+def test_the_parts_of_every_cell_of_a_study_go_together(kind: type[StudyConfig]) -> None:
+    for config in (kind(), kind.quick(), kind(round=ROUND.model_copy(update={"curator": MajorityConfig()}))):
+        assert config.fitting() is config

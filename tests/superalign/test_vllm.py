@@ -161,7 +161,7 @@ def policy(folder: Path) -> Policy:
 
 def test_a_missing_package_is_named_with_its_installation(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"pip install 'superalign\[vllm\]'"):
+    with pytest.raises(EngineError, match=r"uv pip install 'vllm>="):
         Vllm(VllmConfig(), policy(base))
 
 

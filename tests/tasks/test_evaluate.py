@@ -206,3 +206,11 @@ def test_where_a_verifier_tells_it_marks_and_the_critics_are_held_against_it(wor
     for row in critics:
         assert (row.correct, row.score) == (right[row.query], float("7" in prompts[row.query]))
         assert row.found is None, "an exact number tells no step"
+
+
+@pytest.mark.parametrize("critic", [VOTE, {"type": "panel", "members": [VOTE, VOTE]}])
+def test_weights_that_no_critic_asks_are_not_measured(critic: dict[str, Any], workspace: Path) -> None:
+    write(*({"question": f"what is {number} of {number % 9}?", "answer": f"#### {number % 9}"} for number in range(200)))
+    config = RoundConfig.model_validate({"critic": critic, "critic_learner": None})
+    found = outcomes(Gsm8kConfig(path="asked.jsonl", seeds="asked", held_out="asked"), config.critic)
+    assert {row.part for row in found} == {"gate", "benchmark"}

@@ -51,7 +51,9 @@ def critic_test() -> list[Outcome]:
     common = {"policy": "critic", "moment": "before", "part": "critic", "category": "sum-1-plain", "greedy": None, "samples": 1}
     said = [(0.92, 1), (0.96, 1), (0.12, 0), (0.58, 1), (0.52, 0), (None, 1)]
     return [
-        Outcome.model_validate({**common, "query": f"critic {at}", "score": score, "correct": right})
+        Outcome.model_validate(
+            {**common, "query": f"critic {at}", "score": score, "said": None if score is None else score >= 0.5, "correct": right}
+        )
         for at, (score, right) in enumerate(said)
     ]
 

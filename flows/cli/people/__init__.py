@@ -31,6 +31,7 @@ def review(options: argparse.Namespace) -> int:
 
 def data(options: argparse.Namespace) -> int:
     """Adds a team's own data, and records the new state of data/."""
+    from flows.plan import began
     from superalign.ingest import add
     from tasks import version
 
@@ -41,7 +42,7 @@ def data(options: argparse.Namespace) -> int:
                 f"`superalign run --discard`"
             )
         known = journal.read(0)
-        config = RoundConfig.model_validate(known.config) if known else RoundConfig()
+        config = began(known) if known else RoundConfig()
         version.initialise()
         version.settle()
         added = add(options.file, options.kind, config.domain.build())

@@ -8,7 +8,6 @@ from typing import Literal
 from superalign import journal
 from superalign.domains import Task
 from superalign.oversight.review import Review
-from superalign.recipe import RoundConfig
 from superalign.records import Critique, content_id
 
 Assist = Literal["all", "half"]
@@ -47,8 +46,10 @@ class Beside:
 
     @cached_property
     def _task(self) -> Task | None:
+        from flows.plan import began
+
         record = journal.read(self.review.round)
-        return RoundConfig.model_validate(record.config).domain.build() if record else None
+        return began(record).domain.build() if record else None
 
 
 def _lines(critique: Critique, text: str) -> list[str]:

@@ -121,7 +121,8 @@ class Session:
                 self.desk.say(str(error))
         return {}
 
-    def _give(self, question: Question, *, verdict: bool | None, **more: object) -> None:
+    def _give(self, question: Question, *, verdict: bool | None, **more: object) -> bool:
+        """Whether what the person said was taken."""
         if verdict is not None:
             seconds = round(self.shown[question.id] + time.monotonic() - self.since, 1)
             more |= {"seconds": seconds, "assisted": bool(self.beside.said(question.id, self.name))}
@@ -130,10 +131,11 @@ class Session:
             self.review.answer(answer)
         except DataError as error:  # somebody else was faster
             self.desk.say(str(error))
-            return
+            return False
         if verdict is not None:
             self.given.append(question.id)
             self.desk.say("right" if verdict else "wrong", "green" if verdict else "red")
+        return True
 
     def _skip(self, question: Question) -> None:
         self.skipped.append(question.id)
@@ -143,5 +145,5 @@ class Session:
             self.desk.say("there is nothing to take back in this session; `superalign review undo ID` takes an older answer back")
             return
         last = self.given.pop()
-        self._give(self.review.question(last), verdict=None)
-        self.desk.say(f"{last} is taken back")
+        if self._give(self.review.question(last), verdict=None):
+            self.desk.say(f"{last} is taken back")

@@ -38,6 +38,11 @@ class MembersConfig(CritiqueConfig, Generic[M]):
         return any(member.writes for member in self.members)
 
     @property
+    def explains(self) -> bool:  # type: ignore[override]
+        """Whether a member says what is wrong."""
+        return any(member.explains for member in self.members)
+
+    @property
     def compares(self) -> bool:  # type: ignore[override]
         """Whether what a member says of a response depends on the query's other responses."""
         return any(member.compares for member in self.members)

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from superalign.config import Config
-from superalign.critics import Critic, Pair
+from superalign.critics import Critic, Pair, in_order
 from superalign.critics.asking import critique
 from superalign.critics.panels import M, MembersConfig, opinion
 from superalign.domains import Task
@@ -160,6 +160,6 @@ def _ask(member: Critic, cases: Sequence[Case], judge: str, threshold: float, *,
     left = [case for case in cases if case.by is None]
     queries = {case.pair[0].id for case in left}
     asked = [case for case in cases if case.pair[0].id in queries] if compares else left
-    for case, said in zip(asked, member.critique([case.pair for case in asked]), strict=True):
+    for case, said in zip(asked, in_order(member, [case.pair for case in asked]), strict=True):
         if case.by is None:
             case.hear(said, judge, threshold)

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from superalign.critics import Critic, Pair
+from superalign.critics import Critic, Pair, in_order
 from superalign.critics.asking import critique
 from superalign.critics.panels import M, MembersConfig, opinion
 from superalign.domains import Task
@@ -57,7 +57,7 @@ class Panel:
 
     def critique(self, pairs: Sequence[Pair]) -> Iterator[Critique]:
         """One critique a pair, in order; what a member cannot judge is left to the others."""
-        heard = list(zip(*(member.critique(pairs) for member in self.members), strict=True))
+        heard = list(zip(*(in_order(member, pairs) for member in self.members), strict=True))
         weighed, how = self._weighed(heard)
         for (_, response), said, score in zip(pairs, heard, weighed, strict=True):
             yield self._record(response, said, score, how)

@@ -11,13 +11,13 @@ from itertools import islice
 from typing import ClassVar
 
 from superalign.curation import BestVsWorstConfig, CurationContext
-from superalign.curation.ranking import BestVsWorst
+from superalign.curation.best_vs_worst import BestVsWorst
 from superalign.curation.tools import Author, Tools, asked
 from superalign.domains import Ruling
 from superalign.domains.pieces import Draft
 from superalign.engines import Sampling
 from superalign.errors import ConfigError
-from superalign.feedback import UNJUDGED, best, feedback_of, groups
+from superalign.feedback import UNJUDGED, best, feedback_of, groups, said
 from superalign.records import Critique, Example, Feedback, Label, Query, Response
 
 log = logging.getLogger("superalign")
@@ -105,8 +105,7 @@ class Revising(BestVsWorst):
         if tools is None:
             raise ConfigError("this curator has answers written again; give the context tools")
         context = replace(context, labels=list(context.labels))
-        human = {(label.prompt, label.text): label for label in context.labels if label.verdict is not None}
-        reviser = Reviser(tools, self.config.sampling, self.config.by, human)
+        reviser = Reviser(tools, self.config.sampling, self.config.by, said(context.labels))
         yield from super().curate(self._with_revisions(feedback, context, reviser), context)
 
     @abstractmethod

@@ -38,6 +38,6 @@ class Refine(Revising):
     def _revisions(self, wrong: Sequence[Sequence[Feedback]], context: CurationContext, reviser: Reviser) -> Iterator[Revised]:
         left: Sequence[Feedback] = [row for group in wrong for row in group]
         for _ in range(self.config.tries):
-            latest = [best([row for row in made if row.judged]) for _, made in reviser.revise(left)]
+            latest = [best(made) for _, made in reviser.revise(left)]
             yield from (row for row in latest if isinstance(row, Revised) and row.score > RIGHT)
             left = [row for row in latest if row is not None and row.score <= RIGHT]

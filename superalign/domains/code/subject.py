@@ -23,6 +23,7 @@ class Code(Subject):
         "that the request names and on an edge case before you judge."
     )
     dimensions: Mapping[str, Dimension] = {"correctness": Dimension("the program passes its tests", verified=True)}
+    compared = False
 
     def problem(self, row: Mapping[str, Any]) -> Problem:
         """A row of either kind; of MBPP's tests the first is shown, as is usual, so that a program knows its name."""

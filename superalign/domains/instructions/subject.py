@@ -25,6 +25,7 @@ class Instructions(Subject):
     dimensions: Mapping[str, Dimension] = {
         "instruction-following": Dimension("every instruction of the request is followed", verified=True)
     }
+    compared = False
 
     def problem(self, row: Mapping[str, Any]) -> Problem:
         """A row with ``prompt``, ``instruction_id_list`` and ``kwargs``."""

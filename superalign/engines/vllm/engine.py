@@ -31,7 +31,9 @@ class Vllm:
 
     def __init__(self, config: VllmConfig, policy: Policy, system: str | None = None) -> None:
         if importlib.util.find_spec("vllm") is None:
-            raise EngineError("vLLM is not installed; install it with `pip install 'superalign[vllm]'`, or take engine.type=transformers")
+            raise EngineError(
+                "vLLM is not installed; install it with `.venv/bin/uv pip install 'vllm>=0.32,<0.33'`, or take engine.type=transformers"
+            )
         found = weights(policy)
         self.tokenizer = _tokenizer(found.model, policy, trust_remote_code=config.trust_remote_code)
         self.chat = Chat(self.tokenizer, system)

@@ -48,7 +48,7 @@ class PanaceaConfig(TrainingConfig):
     vary: bool = True
     """Whether each step trains for a preference drawn at random; else all train for the recipe's."""
     aggregate: Literal["weighted", "tchebycheff"] = "weighted"
-    """How the dimensions' losses become one: their weighted sum, or the greatest weighted one."""
+    """How the dimensions' losses become one, each that of the examples read at once: their weighted sum, or the greatest weighted one."""
     loss: Literal["sft", "dpo"] = "sft"
     """Each dimension's loss: its answers are imitated, or preferred to the rejected ones (arXiv 2305.18290)."""
     beta: float = Field(default=0.1, gt=0)

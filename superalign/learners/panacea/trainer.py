@@ -52,15 +52,21 @@ def drawn(config: PanaceaConfig, rng_seed: int, step: int) -> list[float]:
     return list(np.random.default_rng((rng_seed, step)).dirichlet(np.ones(len(config.shares))).tolist())
 
 
-def separate(config: PanaceaConfig, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
-    """The loss of each dimension, (D,): nats a token where answers are imitated, nats a pair where they are preferred."""
+def summed(config: PanaceaConfig, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+    """The sum of each dimension's losses, nats, and over it how many there are: tokens that are imitated, or pairs; (2, D)."""
     total, _ = listwise.likelihoods(model, inputs)
     if config.loss == "sft":
         length = (inputs["labels"] != -100).sum(1).view(-1, len(config.preference))
-        each: torch.Tensor = -total.view_as(length).sum(0) / length.sum(0)
-        return each
+        return torch.stack([-total.view_as(length).sum(0), length.sum(0)])
     ratio = config.beta * (total - inputs["reference"]).view(-1, len(config.preference), 2)
-    return -functional.logsigmoid(ratio[..., 0] - ratio[..., 1]).mean(0)
+    each = -functional.logsigmoid(ratio[..., 0] - ratio[..., 1])
+    return torch.stack([each, torch.ones_like(each)]).sum(1)
+
+
+def separate(config: PanaceaConfig, model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
+    """The loss of each dimension, (D,): nats a token where answers are imitated, nats a pair where they are preferred."""
+    found = summed(config, model, inputs)
+    return found[0] / found[1]
 
 
 def aggregated(config: PanaceaConfig, each: torch.Tensor, preference: Sequence[float]) -> torch.Tensor:
@@ -110,7 +116,8 @@ class Trainer(trl.SFTTrainer):
         for preference in (list(self.config.shares.values()), *alone, *others):
             svd.prefer(self.model, preference)
             with torch.no_grad(), self.accelerator.autocast():
-                each = torch.stack([separate(self.config, self.model, chunk) for chunk in chunks]).mean(0).tolist()
+                total, count = torch.stack([summed(self.config, self.model, chunk) for chunk in chunks]).sum(0)
+            each = (total / count).tolist()
             found.append(Point(preference=dict(zip(names, preference, strict=True)), losses=dict(zip(names, each, strict=True))))
         return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,8 +17,6 @@ from superalign.records import Example, Span
 if TYPE_CHECKING:
     from superalign.learners.ppo import PpoConfig
 
-LOG = logging.getLogger("superalign")
-
 
 class Rollout(NamedTuple):
     """One answer."""
@@ -29,31 +26,36 @@ class Rollout(NamedTuple):
     score: float | None
     """None for a demonstration."""
     wrong: tuple[Span, ...] = ()
+    finished: bool = True
+    """Whether it ended by itself."""
 
 
 def rollouts(examples: Iterable[Example], *, demonstrations: bool) -> Iterator[Rollout]:
     """Every answer there is, and the demonstrations among the examples where they are asked for."""
     for row in examples:
         for answer in row.answers:
-            yield Rollout(row.prompt, answer.text, answer.score, answer.spans)
+            yield Rollout(row.prompt, answer.text, answer.score, answer.spans, answer.finished)
         if demonstrations and not row.answers:
             yield Rollout(row.prompt, row.chosen, None)
 
 
 def encode(config: PpoConfig, tokenizer: Any, system: str | None, rows: Sequence[Rollout], limit: int | None) -> list[dict[str, Any]]:
-    """Token ids of prompts and answers, with each token's reward; what is longer than the model's context is left out, aloud."""
+    """Token ids of prompts and answers, with each token's reward; what is longer than the model's context is left out, aloud.
+
+    Of an answer that was cut off the end is no token: the policy did not write it. Where nothing else is there, nothing is reinforced.
+    """
     chat, encoded = Chat(tokenizer, system), []
     pairs = training.encode(tokenizer, system, [(row.prompt, row.text) for row in rows], None)
-    for row, (prompt, answer) in zip(rows, pairs, strict=True):
+    for row, (prompt, ids) in zip(rows, pairs, strict=True):
+        answer = ids if row.finished else ids[:-1]
+        if not answer:
+            continue
         rewards = [0.0] * len(answer)
         for place in wrong_tokens(chat, row, answer) if config.span_reward else ():
             rewards[place] -= config.span_reward
         rewards[-1] += row.score or 0.0
         encoded.append({"prompt_ids": prompt, "answer_ids": answer, "rewards": rewards, "imitated": row.score is None})
-    fits = [row for row in encoded if not limit or length(row) <= limit]
-    if len(fits) < len(encoded):
-        LOG.warning("%d answers are longer than the model's context of %s tokens and are left out", len(encoded) - len(fits), limit)
-    return fits
+    return training.within(encoded, [*map(length, encoded)], limit)
 
 
 def length(row: Mapping[str, Any]) -> int:

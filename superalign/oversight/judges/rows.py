@@ -109,9 +109,11 @@ def read(path: str, *, shown: bool = False) -> Judgments:
     for at, row in rows(path, wanted=COLUMNS.__contains__):
         count += 1
         try:
-            taken.append(_row(at, row))
+            taken.append(_row(at, row, problems))
         except ValueError as error:
             problems.append((at, str(error)))
+    meant = _meanings([one.label for one in taken if one.label is not None], [one.verdict for one in taken if one.verdict is not None])
+    taken = [one._replace(label=meant.get(one.label or "", one.label), verdict=meant.get(one.verdict or "", one.verdict)) for one in taken]
     labels = _settled([one for one in taken if one.label is not None], _labelled, problems)
     verdicts = _settled([one for one in taken if one.judge is not None], _judged, problems)
     told = tuple(f"row {at}: {text}" for at, text in sorted(problems))
@@ -120,7 +122,7 @@ def read(path: str, *, shown: bool = False) -> Judgments:
             raise DataError(
                 f"no row of {path} has a {what}{'; ' * bool(told)}{told[0] if told else ''}; rows hold item, judge, verdict, label"
             )
-    return _numbered((count, told, len(dict(problems))), labels, verdicts, shown)
+    return _numbered((count, told, len(dict(problems))), labels, verdicts, set(meant.values()) >= {"1", "2"}, shown)
 
 
 def named(label: str, data: Judgments) -> str | None:
@@ -130,16 +132,27 @@ def named(label: str, data: Judgments) -> str | None:
     return found if found in labels else None
 
 
-def _row(at: int, row: dict[str, Any] | str) -> Row:
-    """A row's fields; ValueError says what is wrong with them."""
+def _row(at: int, row: dict[str, Any] | str, problems: list[tuple[int, str]]) -> Row:
+    """A row's fields; ValueError says what is wrong with them. What is wrong with the judgment alone costs no person's label."""
     if isinstance(row, str):
         raise ValueError(row)
-    label, judge = _told("label", _word, row), _told("judge", name, row)
-    item = _told("item", name, row)
+    item, annotator, label = _told("item", name, row), _told("annotator", name, row), _told("label", _word, row)
     if item is None:
         raise ValueError(f"has no `item`; found {sorted(map(str, row))[:12]}; name what was judged")
-    said = row.get("verdict")
-    if judge is None and (label is None or said not in (None, "")):
+    person = Row(at, item, None, None, 0, nan, annotator, label)
+    try:
+        return _judgment(row, person)
+    except ValueError as error:
+        if label is None:
+            raise
+        problems.append((at, str(error)))
+        return person
+
+
+def _judgment(row: dict[str, Any], person: Row) -> Row:
+    """What a person said, and what a judge said beside it."""
+    judge, said = _told("judge", name, row), row.get("verdict")
+    if judge is None and (person.label is None or said not in (None, "")):
         raise ValueError(f"has no `judge`; found {sorted(map(str, row))[:12]}; name whose verdict it is")
     if judge is not None and "verdict" not in row:
         raise ValueError(f"has no `verdict`; found {sorted(map(str, row))[:12]}; write null where the judge gave none")
@@ -147,7 +160,7 @@ def _row(at: int, row: dict[str, Any] | str) -> Row:
     if confidence is not None and not 0 <= confidence <= 1:
         raise ValueError(f"`confidence` is {confidence:g}, outside [0, 1]; give the probability that the verdict is right, or leave it out")
     order = _told("order", lambda value: flag(_word(value)), row) or False
-    return Row(at, item, judge, _verdict(said), int(order), nan if confidence is None else confidence, _told("annotator", name, row), label)
+    return person._replace(judge=judge, verdict=_verdict(said), order=int(order), confidence=nan if confidence is None else confidence)
 
 
 def _told(column: str, read: Callable[[Any], Any], row: dict[str, Any]) -> Any:
@@ -195,19 +208,16 @@ def _settled(taken: list[Row], told: Callable[[Row], tuple[Hashable, Hashable, s
     return [row for row, (key, _, _) in zip(taken, found, strict=True) if len(said[key]) == 1]
 
 
-def _numbered(counted: tuple[int, tuple[str, ...], int], labels: list[Row], verdicts: list[Row], shown: bool) -> Judgments:
-    meant = _meanings([str(row.label) for row in labels], [row.verdict for row in verdicts if row.verdict is not None])
+def _numbered(counted: tuple[int, tuple[str, ...], int], labels: list[Row], verdicts: list[Row], places: bool, shown: bool) -> Judgments:
     classes = Names()
-    label = classes.of(meant.get(str(row.label), str(row.label)) for row in labels)
+    label = classes.of(row.label for row in labels)
     num_labels = len(classes.numbers)
-    if places := set(meant.values()) >= {"1", "2"}:
+    if places:
         classes.of(PLACES)
     if shown and not places:
         seen = sorted(map(str, classes.numbers))[:6]
         raise DataError(f"verdicts cannot be turned back: labels name no positions but {seen}; leave --shown out, or write 1, 2 and 0")
-    words = [None if row.verdict is None else meant.get(row.verdict, row.verdict) for row in verdicts]
-    if shown:
-        words = [SWAPPED.get(str(word), word) if row.order else word for word, row in zip(words, verdicts, strict=True)]
+    words = [SWAPPED.get(row.verdict or "", row.verdict) if shown and row.order else row.verdict for row in verdicts]
     items, judges, annotators = Names(), Names(), Names()
     return Judgments(
         rows=counted[0],
@@ -231,14 +241,18 @@ def _numbered(counted: tuple[int, tuple[str, ...], int], labels: list[Row], verd
 
 
 def _texts(names: Names) -> list[str]:
-    return ["unnamed" if one is None else str(one) for one in names.numbers]
+    return ["(unnamed)" if one is None else str(one) for one in names.numbers]
 
 
 def _meanings(labels: Sequence[str], verdicts: Sequence[str]) -> dict[str, str]:
     """Other spellings of the labels: of truth values where they are such, of positions where every one of them names a position."""
-    known, words = set(labels), sorted({*labels, *verdicts})
-    meant = TRUTH if known <= {*TRUTH.keys(), *TRUTH.values()} else {}
-    places = dict(zip(words, positions(pa.array(words, pa.string())).tolist(), strict=True))
-    if known and all(places[word] != UNREAD for word in known):
-        meant = meant | {word: PLACES[place] for word, place in places.items() if place != UNREAD}
+    known, words = sorted({*labels}), sorted({*labels, *verdicts})
+    meant = TRUTH if {*known} <= {*TRUTH.keys(), *TRUTH.values()} else {}
+    if known and UNREAD not in _places(known):
+        meant = meant | {word: PLACES[place] for word, place in zip(words, _places(words), strict=True) if place != UNREAD}
     return meant
+
+
+def _places(words: Sequence[str]) -> list[int]:
+    """The position each word names; what 0 and 1 are depends on the others."""
+    return [int(place) for place in positions(pa.array(words, pa.string()))]

@@ -6,15 +6,17 @@ signals move first, by how many generations they precede the loss of accuracy, a
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from superalign.config import Config
 from superalign.domains import ArithmeticConfig
 from superalign.engines import Sampling, TransformersConfig
-from superalign.learners import DpoConfig, SftConfig
+from superalign.learners import DpoConfig, SftConfig, TrainingConfig
 from superalign.records import Record
+from superalign.studies.grid import GridConfig
 
 Signal = Literal[
     "distinct_2",
@@ -111,30 +113,33 @@ class Generation(Record):
         return {**self.signals.model_dump(), **self.model_dump(exclude={"cell", "rng_seed", "round", "signals"})}
 
 
-class CollapseStudyConfig(Config):
+class CollapseStudyConfig(GridConfig):
     """How does a learner that imitates itself collapse, what tells of it in time, and what helps?"""
 
     name: ClassVar[str] = "collapse"
+    axes: ClassVar[Mapping[str, Any]] = dict.fromkeys(("development", "test", "shares", "temperatures", "mitigations"), True)
     generations: int = Field(default=10, ge=1, le=50)
     """Generations of each run."""
-    development: tuple[Annotated[int, Field(ge=0, le=40_000)], ...] = Field(default=(0, 1, 2), min_length=1)
+    development: tuple[Annotated[int, Field(ge=0, le=40_000)], ...] = Field(default=(0, 1), min_length=1)
     """Random seeds on which the warning was chosen."""
     test: tuple[Annotated[int, Field(ge=0, le=40_000)], ...] = (10, 11, 12, 13, 14)
     """Random seeds on which it is tested."""
     shares: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.05, 0.1, 0.2, 0.5)
     """Shares of fresh human demonstrations."""
     temperatures: tuple[Annotated[float, Field(ge=0)], ...] = (0.4, 1.0)
-    """Other temperatures than the default's, with no fresh data; 0 imitates own greedy answers."""
+    """Other temperatures than the default's, with no fresh data. Own greedy answers, 0, are left out: healthy by this study's definition on
+    development seed 0, and its warning is wrong about them."""
     mitigations: bool = True
-    """Whether there are runs that accumulate, begin from the base every time, and are held to the base by a reference KL."""
+    """Whether there are runs that accumulate, begin from the base every time, and are held by a reference KL to the generation before."""
     num_queries: int = Field(default=400, ge=1)
     """Queries a generation."""
     sampling: Sampling = Sampling()
     """How the answers are sampled that are voted on."""
     learner: SftConfig = SftConfig(learning_rate=1.3e-4, epochs=2.0, warmup_steps=5)
     """How a generation is trained: slowly, so that a fall takes several generations and there is something to warn of."""
-    num_fresh: int = Field(default=2000, ge=1)
-    """Human demonstrations that the fresh ones are drawn from: new to the learner, and of the same categories as the queries."""
+    num_fresh: int = Field(default=500, ge=1)
+    """Human demonstrations that a generation's fresh ones are drawn from, of the same categories as the queries; no other generation is
+    shown them."""
     num_probes: int = Field(default=250, ge=1)
     """Prompts that are sampled for the signals."""
     num_samples: int = Field(default=4, ge=2)
@@ -151,9 +156,17 @@ class CollapseStudyConfig(Config):
     @model_validator(mode="after")
     def _runs(self) -> Self:
         if self.sampling.num_samples < 2:
-            raise ValueError("sampling.num_samples=1 leaves nothing to vote on; give 2 or more, or temperatures=[0] for own greedy answers")
+            raise ValueError(
+                "sampling.num_samples=1 leaves nothing to vote on; give 2 or more (own greedy answers: temperatures=[0] beside it)"
+            )
         if both := set(self.development) & set(self.test):
             raise ValueError(f"development and test share the random seeds {sorted(both)}; it is tested on seeds it was not chosen on")
+        if 0 in self.shares and self.sampling.temperature in self.temperatures:
+            raise ValueError(
+                f"temperatures names sampling.temperature={self.sampling.temperature:g}, which is that of all others; leave it out"
+            )
+        if (most := max(self.shares, default=0.0)) * self.num_queries > (1 - most) * self.num_fresh:
+            raise ValueError(f"a share of {most:g} beside {self.num_queries} queries takes more than num_fresh={self.num_fresh}; raise it")
         return self
 
     @classmethod
@@ -168,11 +181,13 @@ class CollapseStudyConfig(Config):
     def regimes(self, rng_seed: int) -> list[Regime]:
         """The runs of one random seed."""
         plain = Regime(name="", rng_seed=rng_seed, temperature=self.sampling.temperature, learner=self.learner)
-        held = DpoConfig(supervised=False, loss_type=("sigmoid",), loss_weights=(1.0,), warmup_steps=self.learner.warmup_steps)
+        shared = self.learner.model_dump(include=set(TrainingConfig.model_fields))
+        rates = {"dpo_learning_rate": self.learner.learning_rate, "dpo_epochs": self.learner.epochs}
+        held = DpoConfig.model_validate({"supervised": False, "loss_type": ("sigmoid",), "loss_weights": (1.0,), **rates, **shared})
         helped: dict[str, dict[str, object]] = {
             "accumulate": {"accumulate": True},
             "from the base": {"learner": self.learner.model_copy(update={"start": "base"})},
-            "reference KL": {"learner": held.model_copy(update={"start": "base"})},
+            "reference KL": {"learner": held},
         }
         changed: dict[str, dict[str, object]] = {
             **{f"fresh {share:g}": {"fresh": share} for share in self.shares},

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from superalign.curation import CurationConfig, CurationContext
+from superalign.curation.best_vs_worst import fresh, recent
 from superalign.curation.majority import Majority
-from superalign.curation.ranking import fresh, recent
 from superalign.feedback import groups
 from superalign.records import Example, Feedback, example_id
 

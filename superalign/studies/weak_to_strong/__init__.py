@@ -6,13 +6,15 @@ labels makes the student's ceiling. Students begin, as supervisors do, from a bo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from superalign.config import Config
 from superalign.records import Record
+from superalign.studies.grid import GridConfig
 
 Task = Literal["verification", "generation", "truthfulqa", "personas", "harmless"]
 Method = Literal["weak", "specialists", "ceiling", "naive", "confidence", "filter", "ensemble", "bootstrap"]
@@ -61,10 +63,11 @@ class Material(Config):
     """Share of the unlabelled written answers with a wrong step."""
 
 
-class WeakToStrongConfig(Config):
+class WeakToStrongConfig(GridConfig):
     """Every weaker supervisor with every stronger student, on arithmetic and on public text."""
 
     name: ClassVar[str] = "weak-to-strong"
+    axes: ClassVar[Mapping[str, Any]] = {"rng_seeds": True, "tasks": True, "material": {"folder"}}
     sizes: tuple[Size, ...] = Field(
         default=(Size(hidden=32, layers=2), Size(hidden=64, layers=3), Size(hidden=128, layers=4), Size(hidden=192, layers=6)), min_length=2
     )

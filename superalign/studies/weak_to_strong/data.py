@@ -112,7 +112,7 @@ def _public(material: Material, file: Path, rows: Sequence[Item]) -> Data:
     clean = [row for row in dict.fromkeys(rows) if len(labels[row.prompt, row.answers]) == 1]
     groups, sizes = _shuffled(clean, "test"), Counter(row.group for row in clean)
     ends = list(accumulate(sizes[group] for group in groups[: int(TESTED * len(groups))]))
-    tested = set(groups[: bisect_left(ends, material.num_test) + 1]) if ends else set[str]()
+    tested = set(groups[: min(len(ends), bisect_left(ends, material.num_test) + 1)])
     rest = [row for row in clean if row.group not in tested]
     test, pool = _balanced([row for row in clean if row.group in tested], material.num_test), _balanced(rest, material.num_train)
     if not test or len({row.group for row in pool}) < LEAST:
@@ -161,11 +161,12 @@ def _persona(row: dict[str, Any]) -> Item:
 
 
 def _harmless(row: dict[str, Any]) -> Item:
-    """The better of two last replies; which comes first is drawn from the text itself."""
+    """The better of two last replies; which comes first is drawn from the text itself. Dialogues that begin alike are one group."""
     asked, mark, better = _text(row, "chosen").rpartition("\n\nAssistant:")
     other = _text(row, "rejected").rpartition(mark)[2]
     first = random.Random(better).randrange(2)
-    return Item(asked, (better, other) if first else (other, better), first, asked.removeprefix("\n\nHuman: ").partition(" ")[0], asked)
+    begun = asked.removeprefix("\n\nHuman: ").partition(mark)[0]
+    return Item(asked, (better, other) if first else (other, better), first, begun.partition(" ")[0], begun)
 
 
 PARSERS: dict[Task, tuple[str, str, Callable[[dict[str, Any]], Item]]] = {

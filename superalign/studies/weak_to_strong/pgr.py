@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -52,32 +52,37 @@ class Pair(BaseModel):
         return [name for name, found in self.gains.items() if found.high is not None and found.high < 0]
 
 
-def pairs(scores: Sequence[Scored]) -> list[Pair]:
-    """Every supervisor with every student, in the order of the scores."""
+Groups = Sequence[str] | None
+"""Of each test item its group: items of one are no independent evidence and are drawn together. None: each is one of its own."""
+
+
+def pairs(scores: Sequence[Scored], groups: Mapping[str, Groups] | None = None) -> list[Pair]:
+    """Every supervisor with every student, in the order of the scores; ``groups`` are those of a task's test items."""
     found = dict.fromkeys((row.task, row.weak, row.size) for row in scores)
-    return [_pair(scores, task, weak, strong) for task, weak, strong in found if weak is not None]
+    return [_pair(scores, task, weak, strong, (groups or {}).get(task)) for task, weak, strong in found if weak is not None]
 
 
-def recovered(weak: Floats, student: Floats, ceiling: Floats, bootstrap: Bootstrap = BOOTSTRAP) -> Interval:
+def recovered(weak: Floats, student: Floats, ceiling: Floats, bootstrap: Bootstrap = BOOTSTRAP, groups: Groups = None) -> Interval:
     """The PGR and its interval; nothing where the ceiling's lead over the supervisor may be none, for then it is a ratio to noise.
 
     Args:
         weak: (seeds, items), 1 where the supervisor is right.
         student: The same of the student, on the same items.
         ceiling: The same of the ceiling.
-        bootstrap: Seeds are drawn, and items, the same for all three. Draws without a lead are passed over: there are few.
+        bootstrap: Seeds are drawn, and groups, the same for all three. Draws without a lead are passed over: there are few.
+        groups: The items' groups.
     """
-    lead = difference(ceiling, weak, bootstrap)
+    lead = difference(ceiling, weak, bootstrap, groups)
     if lead.low is None or lead.low <= 0:
         return Interval(value=None, low=None, high=None)
-    drawn = [_draws(one, bootstrap) for one in (student - weak, ceiling - weak)]
+    drawn = [_draws(one, bootstrap, groups) for one in (student - weak, ceiling - weak)]
     counts = drawn[1] > 0
     return _interval(float((student - weak).mean() / (ceiling - weak).mean()), drawn[0][counts] / drawn[1][counts], bootstrap)
 
 
-def difference(one: Floats, other: Floats, bootstrap: Bootstrap = BOOTSTRAP) -> Interval:
-    """Mean of ``one - other``, (seeds, items), and its interval over seeds and items."""
-    return _interval(float((one - other).mean()), _draws(one - other, bootstrap), bootstrap)
+def difference(one: Floats, other: Floats, bootstrap: Bootstrap = BOOTSTRAP, groups: Groups = None) -> Interval:
+    """Mean of ``one - other``, (seeds, items), and its interval over seeds and groups of items."""
+    return _interval(float((one - other).mean()), _draws(one - other, bootstrap, groups), bootstrap)
 
 
 def _interval(value: float, draws: Floats, bootstrap: Bootstrap) -> Interval:
@@ -86,16 +91,18 @@ def _interval(value: float, draws: Floats, bootstrap: Bootstrap) -> Interval:
     return Interval(value=value, low=low, high=high)
 
 
-def _draws(values: Floats, bootstrap: Bootstrap) -> Floats:
-    """Means of ``values``, (seeds, items), over seeds and items drawn anew; equal shapes draw alike."""
+def _draws(values: Floats, bootstrap: Bootstrap, groups: Groups) -> Floats:
+    """Means of ``values``, (seeds, items), over seeds and groups of items drawn anew; equal shapes and groups draw alike."""
     seeds, items = values.shape
+    of = np.arange(items) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    sizes, sums = np.bincount(of), np.array([np.bincount(of, weights=row) for row in values])
     rng = np.random.default_rng(bootstrap.rng_seed)
     by_seed = rng.multinomial(seeds, np.full(seeds, 1 / seeds), bootstrap.num_draws) / seeds
-    by_item = rng.multinomial(items, np.full(items, 1 / items), bootstrap.num_draws) / items
-    return np.asarray(((by_seed @ values) * by_item).sum(1), dtype=np.float64)
+    by_group = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), bootstrap.num_draws)
+    return np.asarray(((by_seed @ sums) * by_group).sum(1) / (by_group @ sizes), dtype=np.float64)
 
 
-def _pair(scores: Sequence[Scored], task: str, weak: int, strong: int) -> Pair:
+def _pair(scores: Sequence[Scored], task: str, weak: int, strong: int, groups: Groups) -> Pair:
     wanted: dict[Method, tuple[int | None, int]] = {"weak": (None, weak), "specialists": (None, weak), "ceiling": (None, strong)}
     wanted |= dict.fromkeys(METHODS, (weak, strong))
     rows = {name: [row for row in scores if (row.task, row.method, row.weak, row.size) == (task, name, *of)] for name, of in wanted.items()}
@@ -106,9 +113,9 @@ def _pair(scores: Sequence[Scored], task: str, weak: int, strong: int) -> Pair:
         weak=weak,
         strong=strong,
         accuracies={name: float(values.mean()) for name, values in right.items()},
-        gap=difference(right["ceiling"], right["weak"]),
-        pgr={name: recovered(right["weak"], right[name], right["ceiling"]) for name in known},
-        gains={name: difference(right[name], right["naive"]) for name in known if name != "naive"},
+        gap=difference(right["ceiling"], right["weak"], groups=groups),
+        pgr={name: recovered(right["weak"], right[name], right["ceiling"], groups=groups) for name in known},
+        gains={name: difference(right[name], right["naive"], groups=groups) for name in known if name != "naive"},
         agreements={name: float(np.mean([row.agreement for row in rows[name] if row.agreement is not None])) for name in known},
     )
 

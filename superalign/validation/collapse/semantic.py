@@ -35,7 +35,9 @@ def embed(texts: list[str], model: str, batch_size: int = 64) -> NDArray[np.floa
         import transformers
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as error:
-        raise DataError(f"embedding texts needs a package that is missing ({error}); pip install superalign[semantic]") from error
+        raise DataError(
+            f"embedding texts needs a package that is missing ({error}); in the source tree, `.venv/bin/uv pip install -e '.[semantic]'`"
+        ) from error
 
     disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()

@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from superalign.validation.files.texts import Held
 from superalign.validation.rows.masks import Mask, mask
@@ -29,7 +30,7 @@ REASONS = {
 
 TEXTS = ("prompt", "chosen", "rejected")
 BOTH_SIDES = ("empty", "control characters", "wrong encoding", "template leakage")
-"""Faults for which a rejected answer is looked through too; it may well be cut off or a loop."""
+"""Faults for which the rejected answer and all of ``answers`` are looked through too; they may well be cut off or a loop."""
 
 
 def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Container[str]) -> list[str | None]:
@@ -59,15 +60,22 @@ def faults(examples: pa.Table, contaminated: Sequence[bool], unfinished: Contain
 
 def _sanity(examples: pa.Table, finished: Mask) -> dict[str, Mask]:
     """What is wrong with the texts by themselves, as in a file of them."""
-    answered = pc.is_valid(examples["rejected"])
-    pairs, preferences = np.flatnonzero(mask(answered)), examples.filter(answered)
     own = flags(Held(examples["chosen"]), Held(examples["prompt"]), finished)
-    other = flags(Held(preferences["rejected"]), Held(preferences["prompt"]))
+    rows, texts = _others(examples)
+    other = flags(Held(texts))
     masks = {name: np.zeros(examples.num_rows, dtype=np.bool_) for name in own}
     for name, found in masks.items():
         found[own[name]] = True
         if name in BOTH_SIDES:
-            found[pairs[other[name]]] = True
+            found[rows[other[name]]] = True
     masks["empty"] |= blank(examples["prompt"])
     masks["control characters"] |= control(examples["prompt"])
     return masks
+
+
+def _others(examples: pa.Table) -> tuple[NDArray[np.int64], pa.ChunkedArray]:
+    """The texts beside the chosen one, each with the row it stands in: those that are rejected, then all of ``answers``."""
+    answered, answers = pc.is_valid(examples["rejected"]), examples["answers"].combine_chunks()
+    rows = np.concatenate([np.flatnonzero(mask(answered)), pc.list_parent_indices(answers).to_numpy()])
+    rejected, said = examples["rejected"].filter(answered), pc.struct_field(pc.list_flatten(answers), "text")
+    return rows, pa.chunked_array([*rejected.chunks, said], pa.string())

@@ -1,4 +1,4 @@
-"""Revision: what the critic would write instead against what the learner wrote."""
+"""Constitution: what the critic would write instead against what the learner wrote."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from typing import Literal
 
 from superalign.curation import BestVsWorstConfig, Curator
-from superalign.curation.ranking import BestVsWorst
+from superalign.curation.best_vs_worst import BestVsWorst
 from superalign.records import Example, Feedback, example_id
 
 
-class RevisionConfig(BestVsWorstConfig):
+class ConstitutionalConfig(BestVsWorstConfig):
     """Of every query the critic's surest revision against the answer it revised; where there is none, the best answer against the worst."""
 
-    type: Literal["revision"] = "revision"  # type: ignore[assignment]
+    type: Literal["constitution"] = "constitution"  # type: ignore[assignment]
     """Discriminator."""
 
     def build(self) -> Curator:
         """The curator."""
-        return Revision(self)
+        return Constitutional(self)
 
 
-class Revision(BestVsWorst):
+class Constitutional(BestVsWorst):
     """One example a query, kept over the rounds and mixed with human-made ones as ``BestVsWorst`` does."""
 
     def _example(self, group: Sequence[Feedback]) -> Example | None:

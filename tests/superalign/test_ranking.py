@@ -10,15 +10,15 @@ import pytest
 
 from superalign.artifacts import Artifact
 from superalign.curation import BestVsWorstConfig, CurationContext
-from superalign.curation.answers import AnswersConfig, RolloutsConfig
+from superalign.curation.ranking import RankingConfig, RolloutsConfig
 from superalign.records import Example, Feedback, Label, Span
 from tests.toy import ToyTask, judged, label
 
-ANSWERS, ROLLOUTS = AnswersConfig(), RolloutsConfig()
+RANKING, ROLLOUTS = RankingConfig(), RolloutsConfig()
 GROUP = [judged("1+1=", "3", 0.4), judged("1+1=", "2", 0.95), judged("1+1=", "11", 0.1), judged("1+1=", "two", 0.9)]
 
 
-def curate(rows: Sequence[Feedback], config: Any = ANSWERS, *, past: Sequence[Iterable[Example]] = (), **given: Any) -> list[Example]:
+def curate(rows: Sequence[Feedback], config: Any = RANKING, *, past: Sequence[Iterable[Example]] = (), **given: Any) -> list[Example]:
     context = CurationContext(random.Random(0), past=past, **given)
     return list(config.build().curate(iter(rows), context))
 
@@ -37,7 +37,7 @@ def test_an_example_holds_all_the_querys_answers_the_best_first() -> None:
 def test_beside_its_answers_an_example_is_that_of_best_against_worst() -> None:
     rows = [*GROUP, judged("2+2=", "5", 0.1), judged("3+3=", "6", 0.95), *(judged("4+4=", text, 0.95) for text in ("8", "8.0"))]
     demonstrations = [*ToyTask().demonstrations()]
-    mine, theirs = (curate(rows, config, demonstrations=demonstrations) for config in (ANSWERS, BestVsWorstConfig()))
+    mine, theirs = (curate(rows, config, demonstrations=demonstrations) for config in (RANKING, BestVsWorstConfig()))
     assert [row.model_copy(update={"answers": ()}) for row in mine] == theirs
     assert len(theirs) == 3
 
@@ -50,7 +50,7 @@ def test_a_text_that_was_sampled_twice_is_one_answer() -> None:
 
 def test_answers_that_all_score_alike_are_no_list() -> None:
     alike = [judged("1+1=", "2", 0.95), judged("1+1=", "2.0", 0.95)]
-    (row,) = curate(alike, AnswersConfig(solved=1))
+    (row,) = curate(alike, RankingConfig(solved=1))
     assert (row.chosen, row.answers) == ("2", ())
 
 
@@ -121,6 +121,22 @@ def test_a_sample_that_ties_with_the_best_does_not_take_its_place(number: int) -
     tied = [judged("1+1=", f"{number}.0", 1.0), judged("1+1=", str(number), 1.0, source="human:ada")]
     (row,) = curate(tied, ROLLOUTS)
     assert (row.chosen, texts(row)) == (str(number), [str(number), f"{number}.0"])
+
+
+def cut(text: str, score: float) -> Feedback:
+    return judged("1+1=", text, score).model_copy(update={"finished": False})
+
+
+def test_an_answer_that_was_cut_off_is_in_the_list_where_it_is_rejected_and_is_not_the_first() -> None:
+    (row,) = curate([*GROUP, cut("1+1 is", 0.99), cut("well", 0.6), cut("1+1", 0.05)])
+    assert (row.chosen, row.rejected, texts(row)) == ("2", "1+1", ["2", "two", "3", "11", "1+1"])
+
+
+def test_rollouts_choose_an_answer_that_was_not_cut_off_and_hold_those_that_were_too() -> None:
+    (row,) = curate([cut("1+1 is", 0.99), judged("1+1=", "3", 0.1), cut("1+", 0.1)], ROLLOUTS)
+    assert (row.chosen, texts(row)[0]) == ("3", "3")
+    assert {*texts(row)} == {"3", "1+1 is", "1+"}
+    assert curate([cut("1+1 is", 0.99), cut("1+", 0.1)], ROLLOUTS) == []
 
 
 def test_rollouts_are_of_one_policy_unless_told_otherwise() -> None:
