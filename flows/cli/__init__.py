@@ -6,6 +6,8 @@ import errno
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from argparse import Namespace
 from collections.abc import Sequence
@@ -23,8 +25,8 @@ MENDING = (
     *("judging:agreement", "judging:calibrate", "studying:papers"),
 )
 """Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
-
-
+PATIENCE = 60.0
+"""Seconds that a command has to end by itself once it was told to."""
 PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model", "critic.thresholds")
 """Settings that may name a file or folder."""
 
@@ -62,6 +64,33 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone: nothing is left to say
         return 1
     return code
+
+
+def command() -> int:
+    """A process that is one command."""
+    end_in_time()
+    return main()
+
+
+def end_in_time() -> None:
+    """Has a thread end this process by force where SIGINT or SIGTERM has not ended it: whatever waits for whom, whoever caught the signal.
+
+    What is written is written whole or not at all, so that nothing is lost by it. Python itself notes each signal in the pipe, also one
+    that Prefect handles. Processes that this one forks have the pipe too, and must not write of theirs into it.
+    """
+    heard, noted = os.pipe()
+    os.set_blocking(noted, False)
+    signal.set_wakeup_fd(noted, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+    threading.Thread(target=_end, args=(heard,), name="end in time", daemon=True).start()
+
+
+def _end(heard: int) -> None:
+    while (number := os.read(heard, 1)[0]) not in (signal.SIGINT, signal.SIGTERM):
+        pass
+    time.sleep(PATIENCE)
+    print(f"interrupted, and ended by force after {PATIENCE:.0f} s; the same command resumes", file=sys.stderr, flush=True)
+    os._exit(128 + number)
 
 
 def anchored(options: Namespace) -> Namespace:

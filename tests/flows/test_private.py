@@ -27,6 +27,23 @@ signal.pause()
 """
 
 
+DEAF = """
+import os, signal, threading
+import flows.cli
+flows.cli.PATIENCE = 0.3
+flows.cli.end_in_time()
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: None)
+if (child := os.fork()) == 0:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(0)
+os.waitpid(child, 0)
+threading.Event().wait(1)
+print("lives", flush=True)
+threading.Event().wait()
+"""
+
+
 def command(folder: Path) -> subprocess.Popen[str]:
     """A process with a server of its own, in a group of its own."""
     environment = {**os.environ, "PYTHONPATH": ROOT}
@@ -70,7 +87,7 @@ def test_a_signal_to_the_whole_group_ends_a_command_soon_and_in_one_line(
     number: signal.Signals, code: int, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    script = "import sys; from flows.cli import main; sys.exit(main())"
+    script = "import sys; from flows.cli import command; sys.exit(command())"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "bootstrap", "--from-scratch", *BOOTSTRAP],
         env={**os.environ, "PYTHONPATH": ROOT},
@@ -87,3 +104,15 @@ def test_a_signal_to_the_whole_group_ends_a_command_soon_and_in_one_line(
         said = process.communicate(timeout=300)[1]
     assert (process.returncode, said) == (code, "interrupted; the same command resumes\n")
     until(lambda: servers.born(server) is None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_does_not_end_when_it_is_told_to_is_ended_and_not_for_a_signal_to_a_fork_of_it(number: signal.Signals) -> None:
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "lives\n"
+        process.send_signal(number)
+        said = process.communicate(timeout=300)[1]
+    assert (process.returncode, said) == (128 + number, "interrupted, and ended by force after 0 s; the same command resumes\n")
