@@ -38,7 +38,7 @@ DEFAULTS = {
 
 HEAP = {-8: 2, -4: 0, -1: 2**30}
 """glibc's M_ARENA_MAX, M_MMAP_MAX and M_TRIM_THRESHOLD: what one thread has freed another may use, and a tensor as large as the last one
-gets its pages without asking the system for new ones, which took a fifth of the processor in training. Each stage gives back what it freed."""
+gets its pages without asking the system for new ones, which took a fifth of the processor in training. A stage gives back what it freed."""
 MIN_FREE = 256 * 2**20
 """Bytes of disk a round needs at the least."""
 
