@@ -88,6 +88,7 @@ def end_in_time() -> None:
 def _end(heard: int) -> None:
     while (number := os.read(heard, 1)[0]) not in (signal.SIGINT, signal.SIGTERM):
         pass
+    signal.alarm(int(PATIENCE) + 5)  # the system's own, for an interpreter that is shutting down and lets no thread run
     time.sleep(PATIENCE)
     print(f"interrupted, and ended by force after {PATIENCE:.0f} s; the same command resumes", file=sys.stderr, flush=True)
     os._exit(128 + number)

@@ -42,6 +42,16 @@ threading.Event().wait(1)
 print("lives", flush=True)
 threading.Event().wait()
 """
+STUCK = """
+import ctypes, os, signal, time
+import flows.cli
+flows.cli.PATIENCE = 0
+flows.cli.end_in_time()
+flows.cli.print = lambda *_, **__: ctypes.PyDLL(None).sleep(600)  # as it is while an interpreter shuts down: no thread runs
+signal.signal(signal.SIGTERM, lambda *_: None)
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(600)
+"""
 
 
 def command(folder: Path) -> subprocess.Popen[str]:
@@ -116,3 +126,9 @@ def test_a_command_that_does_not_end_when_it_is_told_to_is_ended_and_not_for_a_s
         process.send_signal(number)
         said = process.communicate(timeout=300)[1]
     assert (process.returncode, said) == (128 + number, "interrupted, and ended by force after 0 s; the same command resumes\n")
+
+
+@pytest.mark.slow
+def test_a_command_in_which_nothing_runs_any_more_is_ended_by_the_system() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUCK], env={**os.environ, "PYTHONPATH": ROOT}) as process:
+        assert process.wait(300) == -signal.SIGALRM
