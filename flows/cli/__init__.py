@@ -27,6 +27,8 @@ MENDING = (
 """Commands that bring back what a killed rollback needs, or need no workspace, and so may not wait for it."""
 PATIENCE = 60.0
 """Seconds that a command has to end by itself once it was told to."""
+TIMES = 6
+"""How often it is told."""
 PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model", "critic.thresholds")
 """Settings that may name a file or folder."""
 
@@ -73,7 +75,7 @@ def command() -> int:
 
 
 def end_in_time() -> None:
-    """Has a thread end this process by force where SIGINT or SIGTERM has not ended it: whatever waits for whom, whoever caught the signal.
+    """Has a thread repeat SIGINT or SIGTERM, which a library may have swallowed, and end by force a process that they have not ended.
 
     What is written is written whole or not at all, so that nothing is lost by it. Python itself notes each signal in the pipe, also one
     that Prefect handles. Processes that this one forks have the pipe too, and must not write of theirs into it.
@@ -89,7 +91,10 @@ def _end(heard: int) -> None:
     while (number := os.read(heard, 1)[0]) not in (signal.SIGINT, signal.SIGTERM):
         pass
     signal.alarm(int(PATIENCE) + 5)  # the system's own, for an interpreter that is shutting down and lets no thread run
-    time.sleep(PATIENCE)
+    for _ in range(TIMES - 1):
+        time.sleep(PATIENCE / TIMES)
+        os.kill(os.getpid(), number)
+    time.sleep(PATIENCE / TIMES)
     print(f"interrupted, and ended by force after {PATIENCE:.0f} s; the same command resumes", file=sys.stderr, flush=True)
     os._exit(128 + number)
 

@@ -42,6 +42,21 @@ threading.Event().wait(1)
 print("lives", flush=True)
 threading.Event().wait()
 """
+SWALLOWED = """
+import sys, threading
+import flows.cli
+flows.cli.PATIENCE = 6.0
+def rounds(options):
+    try:
+        print("lives", flush=True)
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        threading.Event().wait()
+import flows.cli.looking
+flows.cli.looking.rounds = rounds
+sys.argv = ["superalign", "rounds"]
+sys.exit(flows.cli.command())
+"""
 STUCK = """
 import ctypes, os, signal, time
 import flows.cli
@@ -126,6 +141,16 @@ def test_a_command_that_does_not_end_when_it_is_told_to_is_ended_and_not_for_a_s
         process.send_signal(number)
         said = process.communicate(timeout=300)[1]
     assert (process.returncode, said) == (128 + number, "interrupted, and ended by force after 0 s; the same command resumes\n")
+
+
+def test_a_command_that_swallowed_what_it_was_told_is_told_again(workspace: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    swallowed = [sys.executable, "-c", SWALLOWED]
+    with subprocess.Popen(swallowed, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "lives\n"
+        process.terminate()
+        said = process.communicate(timeout=300)[1]
+    assert (process.returncode, said) == (143, "interrupted; the same command resumes\n")
 
 
 @pytest.mark.slow
