@@ -60,6 +60,10 @@ papers: setup ## Writes docs/papers.md from recipes, recorded results and flows/
 DATA := $(or $(SUPERALIGN_DATA),../shared/data)
 SOLUTIONS := $(DATA)/gsm8k/example_model_solutions_6b.jsonl.gz
 results.recipes = python benchmarks/learning/recipes.py
+results.hints = python benchmarks/learning/recipes.py --recipes star --settings curator.rationalise=false
+results.random-pairs = python benchmarks/learning/recipes.py --recipes rso --settings curator.beta=1000000
+results.self-play = python benchmarks/learning/recipes.py --recipes spin --rounds 3
+results.pareto = python benchmarks/learning/pareto.py
 results.tree-search = python benchmarks/learning/tree_search.py
 results.campaign = python benchmarks/rounds.py --recipe amplify --rounds 5 --jobs 3
 results.unlabelled = python benchmarks/rounds.py --recipe amplify --rounds 5 --jobs 3 --settings oversight.budget=0 curator.min_precision=0.5

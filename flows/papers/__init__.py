@@ -32,7 +32,8 @@ RECIPES_HEADER = """
 
 What was measured here is exact match on held-out arithmetic, over all seeds, with bootstrap intervals: of the base, of the champion after
 the rounds, and how far the champion is above the base and above SFT: the base trained on, for as many steps and with the same human labels,
-on what people wrote alone, without gates. An empty cell: not measured.
+on what people wrote alone, without gates. An empty cell: `make results-recipes` did not measure it. Campaigns, critics and studies are in
+[results.md](results.md).
 """
 METHODS_HEADER = """
 ## Methods
@@ -117,7 +118,7 @@ class Results(Config):
     """What a benchmark of recipes recorded."""
 
     measured: tuple[Measured, ...] = ()
-    """By recipe and settings."""
+    """By recipe, settings and number of rounds."""
 
 
 class Row(Config):
@@ -154,21 +155,31 @@ def results(path: Path = RESULTS) -> Results:
 
 
 def rows(known: Sequence[Paper], recorded: Results) -> Iterator[Row]:
-    """The table: each method with each recipe that runs it, then the recipes that come from no paper."""
-    measured = {one.recipe: one for one in recorded.measured if not one.settings}
+    """The table: each method with each recipe that runs it, then recipes that come from no paper; after a recipe what differs from it."""
     for paper in known:
         for recipe in paper.recipes or (None,):
-            yield _row(paper.method, paper.source, recipe, paper.reports, measured)
+            yield from _rows(paper.method, paper.source, recipe, paper.reports, recorded)
     named = {recipe for paper in known for recipe in paper.recipes}
     for recipe in sorted(path.stem for path in RECIPES.glob("*.yaml")):
         if recipe not in named:
-            yield _row(title(recipe), None, recipe, None, measured)
+            yield from _rows(title(recipe), None, recipe, None, recorded)
 
 
-def _row(method: str, source: str | None, recipe: str | None, reports: str | None, measured: dict[str, Measured]) -> Row:
-    found = measured.get(recipe or "")
-    command = found.command if found else f"superalign run {recipe}" if recipe else None
-    return Row(method=method, source=source, recipe=recipe, reports=reports, measured=str(found) if found else None, command=command)
+def _rows(method: str, source: str | None, recipe: str | None, reports: str | None, recorded: Results) -> Iterator[Row]:
+    found = [one for one in recorded.measured if one.recipe == recipe]
+    if all(one.settings for one in found):
+        run = f"superalign run {recipe}" if recipe else None
+        yield Row(method=method, source=source, recipe=recipe, reports=reports, measured=None, command=run)
+    for one in found:
+        asked = " ".join((one.recipe, *one.settings))
+        yield Row(
+            method=method,
+            source=source,
+            recipe=asked,
+            reports=None if one.settings else reports,
+            measured=str(one),
+            command=one.command,
+        )
 
 
 def comment(recipe: str) -> str:

@@ -35,10 +35,7 @@ REGIMES = (
     "several generations: at a higher one there is little to warn of. *returned* is the accuracy of the generation before the warning, or "
     "of the last; pass@1 and pass@k, k being all samples of a prompt, are the last generation's."
 )
-GREEDY = (
-    "Own greedy answers (temperature 0) are left out: healthy by this definition on development seed 0, and this warning is wrong about "
-    "them."
-)
+GREEDY = "Own greedy answers (temperature 0) are left out: the lab notebook says what became of them."
 CHOSEN = (
     "How a warning is chosen on development seeds (`superalign/studies/collapse/rule.py`): a signal's limit, on how far it has moved "
     f"in the mean of two generations, is such that at most {MOST_FALSE:.0%} of the healthy runs reach it, that of the others as many as "

@@ -16,10 +16,10 @@ from superalign.evaluation.statistics import Estimate
 IDS = re.compile(r"\b\d{4}\.\d{5}\b")
 
 
-def measured(recipe: str) -> known.Measured:
+def measured(recipe: str, *settings: str) -> known.Measured:
     value = Estimate(mean=0.5, low=0.4, high=0.6, n=100)
     estimates = dict.fromkeys(("base", "champion", "control", "over_base", "over_control"), value) | {"candidates": (value,)}
-    counts = {"steps": 400.0, "labels": 64.0, "rounds": 2, "seeds": (0, 1, 2), "settings": ()}
+    counts = {"steps": 400.0, "labels": 64.0, "rounds": 2, "seeds": (0, 1, 2), "settings": settings}
     where = {"date": "2026-01-01", "commit": "abc", "machine": "one core"}
     return known.Measured.model_validate(
         {"recipe": recipe, "command": "measure it", "candidates": (value,), **estimates, **counts, **where}
@@ -51,6 +51,15 @@ def test_what_was_measured_stands_beside_its_recipe_with_the_command_that_measur
     assert rows["naive"].command == "measure it"
     assert (rows["naive"].measured or "").startswith("0.500 to 0.500: +0.500 [+0.400, +0.600] over the base")
     assert (rows["default"].command, rows["default"].measured) == ("superalign run default", None)
+
+
+def test_what_was_measured_with_other_settings_stands_after_its_recipe_and_is_not_taken_for_it() -> None:
+    found = known.Results(measured=(measured("naive", "num_queries=9"), measured("star"), measured("star", "curator.rationalise=false")))
+    rows = [row for row in known.rows(known.papers(), found) if (row.recipe or "").split(" ")[0] in ("naive", "star")]
+    named = {row.recipe: (row.measured is not None, row.reports is not None) for row in rows}
+    assert named["naive num_queries=9"] == (True, False) and not named["naive"][0]
+    assert named["star"] == (True, True) and named["star curator.rationalise=false"] == (True, False)
+    assert [row.recipe for row in rows if "star" in (row.recipe or "")] == ["star", "star curator.rationalise=false"]
 
 
 def test_what_was_recorded_is_read_as_it_was_written_and_nothing_was_measured_where_nothing_is_recorded(tmp_path: Path) -> None:
