@@ -115,7 +115,7 @@ def test_the_wheel_holds_all_that_a_newcomer_needs(tmp_path: Path) -> None:
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
         entry = next(name for name in names if name.endswith("entry_points.txt"))
-        assert "superalign = flows.cli:main" in wheel.read(entry).decode()
+        assert "superalign = flows.cli:command" in wheel.read(entry).decode()
     shipped = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert {path.relative_to(ROOT).as_posix() for path in shipped} <= names
     assert sum(path.stat().st_size for path in shipped if path.suffix == ".safetensors") <= 6 * 2**20

@@ -152,6 +152,7 @@ def test_the_loss_is_that_of_bradley_and_terry_with_its_centring_and_so_is_its_g
     config = RewardModelConfig(batch_size=8, centring=0.3)
     tokenizer, model = reward_model(start)
     torch.nn.init.normal_(model.score.weight, generator=torch.Generator().manual_seed(0))
+    model.double()
     texts = Chat(tokenizer, "").encode([row.prompt for row in taught(8)])
     pairs = list(zip(texts[::2], texts[1::2], strict=True))
     made = reward.trainer(config, model, tokenizer, pairs, Path("work"), 0)
@@ -163,9 +164,9 @@ def test_the_loss_is_that_of_bradley_and_terry_with_its_centring_and_so_is_its_g
     sides = [[theirs(input_ids=torch.tensor([ids])).logits[0, 0] for ids in pair] for pair in pairs]
     wanted = sum(-torch.log(torch.sigmoid(win - lose)) + 0.3 * (win + lose) ** 2 for win, lose in sides) / 4
     wanted.backward()
-    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-9)
     for (name, one), other in zip(model.named_parameters(), theirs.parameters(), strict=True):
-        assert torch.allclose(one.grad, other.grad, atol=1e-5), name
+        assert torch.allclose(one.grad, other.grad, rtol=1e-6, atol=1e-8), name
 
 
 def test_preferences_longer_than_the_context_are_left_out_aloud(start: Policy, caplog: pytest.LogCaptureFixture) -> None:
