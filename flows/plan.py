@@ -6,9 +6,12 @@ import shutil
 from pathlib import Path
 
 from superalign import journal, rewards
+from superalign.attackers.answered import AnsweredConfig
 from superalign.config import fill
 from superalign.critics.reward import RewardConfig
+from superalign.curation.spin import SpinConfig
 from superalign.digest import package_digest
+from superalign.domains import Task
 from superalign.engines import ReplayConfig
 from superalign.engines.replay import peek
 from superalign.errors import ConfigError, DataError
@@ -71,7 +74,9 @@ def possible(config: RoundConfig) -> None:
         _same_base(base, config)
     else:
         config.bases  # noqa: B018 - refuses where a model is to be named
-    config.critic.fit(config.domain.build())
+    task = config.domain.build()
+    config.critic.fit(task)
+    _answered(config, task)
     _told_apart(config)
     _scored(config, begun=begun)
     _trainable(config, begun=begun)
@@ -162,15 +167,25 @@ def _same_base(base: RoundRecord, config: RoundConfig) -> None:
             )
 
 
+def _answered(config: RoundConfig, task: Task) -> None:
+    """ConfigError where people's answers are to be asked for or learnt from, and there are none."""
+    asking, learning = any(isinstance(part, AnsweredConfig) for part in config.attackers), isinstance(config.curator, SpinConfig)
+    if not (asking or learning) or next(iter(task.demonstrations()), None) is not None:
+        return
+    part = "curator.type=spin learns from what people answered" if learning else "attackers.type=answered asks what people answered"
+    way = "another curator and other attackers" if learning and asking else "another curator" if learning else "other attackers"
+    raise ConfigError(f"{part}, and domain.type={config.domain.type} has no answers of theirs; set {way}, or a domain that has some")
+
+
 def _told_apart(config: RoundConfig) -> None:
-    """ConfigError where a first round has one answer a query, and the learner nothing to hold it against."""
+    """ConfigError where a first round has no two answers to a query, and the learner nothing to hold one against."""
     learner, team = config.learner, Path(ADDED) / "preferences.parquet"
     wants = isinstance(learner, KtoConfig | ListwiseConfig) or (isinstance(learner, DpoConfig) and not learner.supervised)
-    alone = config.sampling.num_samples == 1 and config.curator.type in PAIRED
+    alone = config.alike if config.curator.type in PAIRED else None
     if wants and alone and not team.is_file() and not any(record.round for record in journal.rounds()):
         raise ConfigError(
-            f"learner.type={learner.type} tells better answers from worse, and sampling.num_samples=1 gives curator.type="
-            f"{config.curator.type} nothing to compare; raise sampling.num_samples, or set learner.type=sft"
+            f"learner.type={learner.type} tells better answers from worse, and {alone} gives curator.type={config.curator.type} nothing to "
+            "compare; raise it, or set learner.type=sft"
         )
 
 

@@ -20,6 +20,7 @@ from superalign.curation.rejection import RejectionConfig
 from superalign.curation.robust import RobustConfig
 from superalign.curation.spin import SpinConfig
 from superalign.domains import ArithmeticConfig, CollectionConfig
+from superalign.domains.arithmetic.task import BREVITY
 from superalign.engines import AmplifyConfig, ReplayConfig, Sampling, TransformersConfig, VllmConfig
 from superalign.errors import ConfigError
 from superalign.evaluation import EvaluationConfig, PromotionConfig
@@ -186,6 +187,8 @@ class RoundConfig(Config):
                 raise ConfigError(f"amplify has answers written in parts, and {way}, or amplify=null")
             if isinstance(self.learner, PpoConfig):
                 raise ConfigError(f"learner.type=ppo reinforces what the champion itself wrote, and {way}, or another learner")
+            if isinstance(self.curator, SpinConfig):
+                raise ConfigError(f"curator.type=spin learns from what the champion itself wrote, and {way}, or another curator")
             if isinstance(self.curator, RobustConfig) and self.curator.share != 1:
                 raise ConfigError(f"curator.type=robust keeps the answers that the learner finds likeliest, and {way}, or curator.share=1")
         if isinstance(self.evaluation_engine or self.engine, ReplayConfig):
@@ -195,9 +198,12 @@ class RoundConfig(Config):
             )
 
     def _drawn(self) -> None:
-        """ConfigError where what is reinforced is not drawn as the policy is."""
-        given = self.sampling
-        if getattr(self.learner, "needs", None) == "rollouts" and self._matched and (given.temperature, given.top_p) != (1, 1):
+        """ConfigError where what is learnt from is not drawn as the policy draws it."""
+        given, reinforced = self.sampling, getattr(self.learner, "needs", None) == "rollouts" and self._matched
+        if self.amplify is not None and (reinforced or isinstance(self.curator, SpinConfig)):
+            part = f"learner.type={self.learner.type} reinforces" if reinforced else "curator.type=spin learns from"
+            raise ConfigError(f"{part} what the policy writes as it is, and amplify has answers written in parts; set amplify=null")
+        if reinforced and (given.temperature, given.top_p) != (1, 1):
             raise ConfigError(
                 f"learner.type={self.learner.type} reinforces what the policy draws as it is, and not at sampling.temperature="
                 f"{given.temperature:g} and sampling.top_p={given.top_p:g}; set sampling.temperature=1 and sampling.top_p=1"
@@ -232,12 +238,19 @@ class RoundConfig(Config):
                 f"curator.type=majority keeps nothing that people made, and validation.min_fresh={self.validation.min_fresh:g} wants a "
                 "share of it; set validation.min_fresh=0, or another curator"
             )
-        greedy = self.sampling.temperature == 0 and self.amplify is None and not isinstance(self.engine, ReplayConfig)
-        if isinstance(self.curator, RejectionConfig) and (greedy or self.sampling.num_samples == 1):
+        if isinstance(self.curator, RejectionConfig) and self.alike:
             raise ConfigError(
-                f"curator.type=rejection pairs different answers to a query, and sampling.{'temperature=0' if greedy else 'num_samples=1'} "
-                "gives no two; raise it, or set curator.type=best_vs_worst"
+                f"curator.type=rejection pairs different answers to a query, and {self.alike} gives no two; raise it, or set "
+                "curator.type=best_vs_worst and learner.type=sft"
             )
+
+    @property
+    def alike(self) -> str | None:
+        """The setting by which no query has two different answers; None where it may have."""
+        if self.sampling.num_samples == 1:
+            return "sampling.num_samples=1"
+        greedy = self.sampling.temperature == 0 and self.amplify is None and not isinstance(self.engine, ReplayConfig)
+        return "sampling.temperature=0" if greedy else None
 
     def _criticised(self) -> None:
         """ConfigError where the critic does not say what curator or learner ask of it, or nothing at all."""
@@ -248,6 +261,11 @@ class RoundConfig(Config):
             raise ConfigError(
                 f"{part}, and critic.type={self.critic.type} says nothing but a score; set one that explains, for example "
                 "critic.type=generative"
+            )
+        if paid and not self.critic.points:
+            raise ConfigError(
+                f"learner.span_reward={getattr(self.learner, 'span_reward', 0):g} has tokens paid for where a critique finds fault, and "
+                f"critic.type={self.critic.type} points at no place; set one that does, for example critic.type=generative"
             )
         if revises and isinstance(self.domain, ArithmeticConfig) and self.critic.type in ("panel", "cascade"):
             raise ConfigError(
@@ -263,10 +281,10 @@ class RoundConfig(Config):
                 f"{part} has single answers scored, and critic.type={self.critic.type} only compares answers to one query; "
                 "set a critic that scores each by itself, for example critic.type=generative"
             )
-        if self.critic.compares and self.sampling.num_samples == 1:
+        if self.critic.compares and self.alike:
             raise ConfigError(
-                f"critic.type={self.critic.type} compares answers to one query, and sampling.num_samples=1 gives it nothing to compare; "
-                "raise sampling.num_samples, or set a critic that scores each answer by itself, for example critic.type=generative"
+                f"critic.type={self.critic.type} compares answers to one query, and {self.alike} gives it nothing to compare; "
+                "raise it, or set a critic that scores each answer by itself, for example critic.type=generative"
             )
         reads = next((part.type for part in self._judges if part.writes and not isinstance(part, GenerativeConfig)), None)
         if self._wordless and reads:
@@ -325,12 +343,21 @@ class RoundConfig(Config):
     def _shown(self) -> None:
         """ConfigError where the learner weighs a dimension that nobody shows."""
         domain, name = self.domain, self.domain.type
-        if not isinstance(self.learner, PanaceaConfig) or not isinstance(domain, ArithmeticConfig | CollectionConfig):
+        if not isinstance(domain, ArithmeticConfig | CollectionConfig):
             return
-        shown = domain.build().dimensions if isinstance(domain, ArithmeticConfig) else domain.subject().dimensions
-        known = {getattr(self.curator, "judged", "correctness"), *shown}
+        dimensions = domain.build().dimensions if isinstance(domain, ArithmeticConfig) else domain.subject().dimensions
+        judged = getattr(self.curator, "judged", None)
+        if judged is not None and judged not in dimensions:
+            raise ConfigError(
+                f"curator.judged={judged!r} is no dimension of domain.type={name}; set curator.judged to "
+                f"{' or '.join(repr(one) for one in sorted(dimensions))}"
+            )
+        if not isinstance(self.learner, PanaceaConfig):
+            return
+        brief = isinstance(domain, ArithmeticConfig) and domain.brief
+        known = {judged or "correctness", *((BREVITY,) if brief else ())}
         if unknown := sorted(self.learner.preference.keys() - known):
-            more = ", or set domain.brief=true, with which people show brevity" if name == "arithmetic" else ""
+            more = ", or set domain.brief=true, with which people show brevity" if name == "arithmetic" and not brief else ""
             raise ConfigError(
                 f"learner.preference weighs {unknown[0]!r}, and nothing of domain.type={name} shows it; name {', '.join(sorted(known))} "
                 f"alone{more}"

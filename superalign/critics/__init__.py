@@ -45,6 +45,8 @@ class CritiqueConfig(Config):
     """Whether it has a model write, and so is built over an engine."""
     explains: ClassVar[bool] = True
     """Whether it says what is wrong, and not only how good an answer is."""
+    points: ClassVar[bool] = True
+    """Whether it says where, if it explains."""
     compares: ClassVar[bool] = False
     """Whether what it says of a response depends on the query's other responses."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ class CrossExamineConfig(ModelConfig):
 
     type: Literal["cross_examine"] = "cross_examine"
     """Discriminator."""
+    points: ClassVar[bool] = False
     turns: int = Field(default=5, ge=1, le=20)
     """Most times that questions are asked in a run."""
     votes: int = Field(default=3, ge=1, le=64)

@@ -13,6 +13,8 @@ from flows.plan import discard, left, plan, settled
 from flows.progress import Progress
 from superalign import journal
 from superalign.artifacts import Artifact
+from superalign.attackers import SeedsConfig
+from superalign.attackers.answered import AnsweredConfig
 from superalign.config import override
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.generative import GenerativeConfig
@@ -20,8 +22,9 @@ from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig
 from superalign.curation.drafts.refine import RefineConfig
 from superalign.curation.ranking import RankingConfig
+from superalign.curation.spin import SpinConfig
 from superalign.digest import package_digest
-from superalign.domains import ArithmeticConfig, Gsm8kConfig
+from superalign.domains import ArithmeticConfig, ChatConfig, Gsm8kConfig
 from superalign.engines import Sampling
 from superalign.errors import ArtifactError, ConfigError, DataError
 from superalign.journal import Campaign, Change, RoundRecord
@@ -317,19 +320,20 @@ def test_what_asks_a_reward_model_alone_is_refused_while_that_was_never_trained(
         assert plan(asked(config=override(config, ["learner.model=m", "critic.model=trained"]))).first == 1
 
 
-ALONE = {"sampling": Sampling(num_samples=1)}
-
-
+@pytest.mark.parametrize("alike", ["num_samples=1", "temperature=0"])
 @pytest.mark.parametrize(
     ("curator", "learner"),
     [(BestVsWorstConfig(), DpoConfig(supervised=False)), (RankingConfig(), KtoConfig()), (RankingConfig(), ListwiseConfig())],
 )
-def test_one_answer_a_query_tells_nothing_apart_unless_a_team_or_an_earlier_round_does(curator: Any, learner: Any, workspace: Path) -> None:
-    config = CONFIG.model_copy(update={**ALONE, "curator": curator, "learner": learner})
+def test_equal_answers_tell_nothing_apart_unless_a_team_or_an_earlier_round_does(
+    curator: Any, learner: Any, alike: str, workspace: Path
+) -> None:
+    given = override(CONFIG, [f"sampling.{alike}"])
+    config = given.model_copy(update={"curator": curator, "learner": learner})
     record(0)
-    with pytest.raises(ConfigError, match=rf"learner.type={learner.type} tells .* sampling.num_samples=1 gives .*; raise"):
+    with pytest.raises(ConfigError, match=rf"learner.type={learner.type} tells .* sampling.{alike} gives .*; raise"):
         plan(asked(config=config))
-    assert plan(asked(config=CONFIG.model_copy(update=ALONE))).first == 1
+    assert plan(asked(config=given)).first == 1
     assert plan(asked(config=config.model_copy(update={"sampling": Sampling(num_samples=2)}))).first == 1
     assert plan(asked(config=config.model_copy(update={"learner": DpoConfig()}))).first == 1
     assert plan(asked(config=config.model_copy(update={"curator": RefineConfig(), "learner": DpoConfig(supervised=False)}))).first == 1
@@ -340,3 +344,22 @@ def test_one_answer_a_query_tells_nothing_apart_unless_a_team_or_an_earlier_roun
     team.unlink()
     record(1)
     assert plan(asked(config=config)).first == 2
+
+
+def test_people_are_asked_for_answers_where_they_gave_some(workspace: Path) -> None:
+    Path("asked.jsonl").write_text("\n".join(json.dumps({"prompt": f"Why is {thing} blue?"}) for thing in "abcdefgh"))
+    silent = CONFIG.model_copy(update={"domain": ChatConfig(path="asked.jsonl"), "learner": SftConfig(model="blank")})
+    assert plan(asked(config=silent)).first == 1
+    answered: dict[str, Any] = {"attackers": (SeedsConfig(), AnsweredConfig())}
+    spin: dict[str, Any] = {"curator": SpinConfig(), "learner": DpoConfig(model="blank", supervised=False)}
+    for parts, said in (
+        (
+            answered,
+            r"attackers.type=answered asks what people answered, and domain.type=chat has no answers of theirs; set other attackers",
+        ),
+        (spin, r"curator.type=spin learns from what people answered, and domain.type=chat has no .*; set another curator, or"),
+        ({**answered, **spin}, r"set another curator and other attackers, or a domain that has some"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            plan(asked(config=silent.model_copy(update=parts)))
+    assert plan(asked(config=CONFIG.model_copy(update={**answered, "curator": SpinConfig(), "learner": DpoConfig()}))).first == 1

@@ -14,6 +14,7 @@ from superalign.attackers.answered import AnsweredConfig
 from superalign.config import load
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.constitution import ConstitutionConfig
+from superalign.critics.cross_examine import CrossExamineConfig
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.judge import JudgeConfig
 from superalign.critics.panels.panel import PanelConfig
@@ -202,6 +203,9 @@ def test_one_answer_has_nothing_to_be_compared_with() -> None:
     vote: dict[str, Any] = {"critic": ConsistencyConfig(), "critic_learner": None}
     fits(**vote, sampling=Sampling(num_samples=2))
     refused(r"num_samples=1 gives it nothing to compare", **vote, sampling=Sampling(num_samples=1))
+    refused(r"sampling.temperature=0 gives it nothing to compare; raise it", **vote, sampling=Sampling(temperature=0))
+    fits(**vote, **RECORDED, sampling=Sampling(temperature=0))
+    fits(**vote, amplify=AmplifyConfig(), sampling=Sampling(temperature=0))
     fits(critic=GenerativeConfig(), sampling=Sampling(num_samples=1))
 
 
@@ -248,6 +252,12 @@ def test_fault_is_not_paid_for_by_a_critic_that_points_at_none() -> None:
     dumb, one = (PanelConfig[Any](members=(ConsistencyConfig(), other)) for other in (ConsistencyConfig(), GenerativeConfig()))
     refused(r"critic.type=panel says nothing but a score", **parts, critic=dumb)
     fits(**parts, critic=one)
+    words: dict[str, Any] = {**parts, "engine": EchoConfig()}
+    refused(r"critic.type=cross_examine points at no place; set one that does", **words, critic=CrossExamineConfig())
+    mute, some = (PanelConfig[Any](members=(CrossExamineConfig(), other)) for other in (ConsistencyConfig(), GenerativeConfig()))
+    refused(r"critic.type=panel points at no place", **words, critic=mute)
+    fits(**words, critic=some)
+    fits(**{**words, "learner": PpoConfig()}, critic=CrossExamineConfig())
 
 
 @pytest.mark.parametrize("curator", [RefineConfig(), TreeSearchConfig()])
@@ -270,6 +280,7 @@ def test_pairs_are_not_made_of_one_answer() -> None:
     refused("sampling.num_samples=1 gives no two; raise it", **pairs, sampling=Sampling(num_samples=1))
     refused("sampling.temperature=0 gives no two; raise it", **pairs, sampling=Sampling(temperature=0))
     fits(**pairs, **RECORDED, sampling=Sampling(temperature=0))
+    fits(curator=BestVsWorstConfig(), learner=SftConfig(), sampling=Sampling(temperature=0))
 
 
 def test_revisions_are_learnt_from_a_critic_that_writes_some() -> None:
@@ -286,12 +297,35 @@ def test_spin_is_refused_where_every_attacker_makes_new_prompts() -> None:
     refused(r"attackers.type=weakness makes new ones; set attackers=\[\{type: answered", **parts, attackers=(WeaknessConfig(),))
 
 
+@pytest.mark.parametrize(
+    ("parts", "part"),
+    [
+        ({"curator": SpinConfig(), "learner": DpoConfig(), "attackers": (AnsweredConfig(),)}, "curator.type=spin learns from"),
+        ({"learner": PpoConfig(), **DRAWN}, "learner.type=ppo reinforces"),
+    ],
+)
+def test_what_the_policy_itself_wrote_is_neither_put_together_nor_played_back(parts: dict[str, Any], part: str) -> None:
+    fits(**parts)
+    refused(
+        rf"{part} what the policy writes as it is, and amplify has answers written in parts; set amplify=null",
+        **parts,
+        amplify=AmplifyConfig(),
+    )
+    refused(rf"{part} what the champion itself wrote, and engine.type=replay only plays back", **parts, **RECORDED)
+
+
 def test_a_dimension_that_nobody_shows_is_not_weighed() -> None:
     parts: dict[str, Any] = {"learner": PanaceaConfig(), "curator": DimensionsConfig()}
     fits(**parts, domain=ArithmeticConfig(brief=True))
     refused(r"'brevity', and nothing of domain.type=arithmetic shows it; name correctness alone, or set domain.brief=true", **parts)
     refused(r"'brevity', and nothing of domain.type=gsm8k shows it; name correctness alone$", **parts, domain=Gsm8kConfig(path="nowhere"))
-    fits(**{**parts, "curator": DimensionsConfig(judged="brevity")})
+    refused(
+        r"curator.judged='brevity' is no dimension of domain.type=arithmetic; set curator.judged to 'correctness'$",
+        **{**parts, "curator": DimensionsConfig(judged="brevity")},
+    )
+    short: dict[str, Any] = {"domain": ArithmeticConfig(brief=True), "curator": DimensionsConfig(judged="brevity")}
+    refused(r"weighs 'correctness', and nothing of domain.type=arithmetic shows it; name brevity alone$", learner=PanaceaConfig(), **short)
+    fits(learner=PanaceaConfig(preference={"brevity": 1}), **short)
 
 
 def test_what_asks_in_words_is_not_asked_of_weights_that_read_none() -> None:

@@ -43,6 +43,11 @@ class MembersConfig(CritiqueConfig, Generic[M]):
         return any(member.explains for member in self.members)
 
     @property
+    def points(self) -> bool:  # type: ignore[override]
+        """Whether a member says where."""
+        return any(member.explains and member.points for member in self.members)
+
+    @property
     def compares(self) -> bool:  # type: ignore[override]
         """Whether what a member says of a response depends on the query's other responses."""
         return any(member.compares for member in self.members)
