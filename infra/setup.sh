@@ -61,6 +61,8 @@ elif ! .venv/bin/python -c 'import importlib.metadata as m, sys; sys.exit(m.vers
     fi
 fi
 
+# As pip does: else every process reads the source of transformers, prefect and mlflow anew where Python may not write bytecode, 10 s each.
+export UV_COMPILE_BYTECODE=1
 # But for CUDA the lock is complete, so nothing else is looked for: vllm would ask for builds of torchvision that do not match this torch.
 say "installing what requirements.lock names"
 if has_gpu; then
