@@ -169,12 +169,18 @@ def _same_base(base: RoundRecord, config: RoundConfig) -> None:
 
 def _answered(config: RoundConfig, task: Task) -> None:
     """ConfigError where people's answers are to be asked for or learnt from, and there are none."""
-    asking, learning = any(isinstance(part, AnsweredConfig) for part in config.attackers), isinstance(config.curator, SpinConfig)
-    if not (asking or learning) or next(iter(task.demonstrations()), None) is not None:
-        return
-    part = "curator.type=spin learns from what people answered" if learning else "attackers.type=answered asks what people answered"
-    way = "another curator and other attackers" if learning and asking else "another curator" if learning else "other attackers"
-    raise ConfigError(f"{part}, and domain.type={config.domain.type} has no answers of theirs; set {way}, or a domain that has some")
+    judging = config.lessons == "two_path" and not (Path(ADDED) / "demonstrations.parquet").is_file()
+    parts = (
+        (isinstance(config.curator, SpinConfig), "curator.type=spin learns from", "another curator"),
+        (any(isinstance(part, AnsweredConfig) for part in config.attackers), "attackers.type=answered asks", "other attackers"),
+        (judging, "lessons=two_path judges by", "lessons=composed"),
+    )
+    wanting = [(part, way) for wants, part, way in parts if wants]
+    if wanting and next(iter(task.demonstrations()), None) is None:
+        raise ConfigError(
+            f"{wanting[0][0]} what people answered, and domain.type={config.domain.type} has no answers of theirs; "
+            f"set {' and '.join(way for _, way in wanting)}, or a domain that has some"
+        )
 
 
 def _told_apart(config: RoundConfig) -> None:

@@ -9,7 +9,6 @@ from pydantic import Field, ValidationError
 
 from superalign.attackers import SeedsConfig, WeaknessConfig
 from superalign.config import Config
-from superalign.critics import ModelConfig
 from superalign.critics.constitution import ConstitutionConfig
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.lessons import Lessons
@@ -29,6 +28,7 @@ from superalign.learners.panacea import PanaceaConfig
 from superalign.learners.ppo import PpoConfig
 from superalign.oversight import OversightConfig
 from superalign.plugins import AttackerConfig, CriticConfig, CriticLearnerConfig, CuratorConfig, DomainConfig, EngineConfig, LearnerConfig
+from superalign.teaching import teachable, two_path
 from superalign.validation import WARNINGS, ValidationConfig
 
 
@@ -80,9 +80,10 @@ class RoundConfig(Config):
     """How the critic is trained again on the human answers: `sft` where it writes, `reward` where it is a reward model; None leaves it."""
     lessons: Lessons = "composed"
     """What the critic learns beside the human answers: ``composed`` by the domain, right and wrong ones; ``adversarial``, of these the
-    errors that it misses in one of three critiques; ``tampered``, errors that its own model put into human answers, chosen so too."""
+    errors that it misses in one of three critiques; ``tampered``, errors that its own model put into human answers, chosen so too;
+    ``two_path``, for a judge: what it says of the learner's answers beside a human one, where it says the same on two paths."""
     num_lessons: int = Field(default=3000, ge=0)
-    """Lessons beside the human answers, at most; of ``tampered``, human answers tampered with."""
+    """Lessons beside the human answers, at most; of ``tampered``, human answers tampered with. ``two_path`` makes three of a comparison."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """What is measured."""
     promotion: PromotionConfig = PromotionConfig()
@@ -105,34 +106,6 @@ class RoundConfig(Config):
         trusted = bool(getattr(self.engine, "trust_remote_code", False))
         return Bases(learner=learner, critic=critic or learner, trust_remote_code=trusted)
 
-    def _teachable(self) -> None:
-        """ConfigError where the critic cannot learn what it is to learn, or not so."""
-        if self.critic_learner is not None and self.critic_learner.model is not None:
-            raise ConfigError("critic_learner.model is read by nothing: name the critic's base with critic.model")
-        if self.lessons != "composed" and self.critic_learner is None and not self.own_judge:
-            raise ConfigError(f"lessons={self.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
-        if self.lessons != "composed" and not isinstance(self.critic, ModelConfig):
-            raise ConfigError(
-                f"lessons={self.lessons} are chosen by what the critic writes, and critic.type={self.critic.type} does not write "
-                "critiques of its own; set lessons=composed, or a critic that does, for example critic.type=generative"
-            )
-        if self.lessons == "tampered" and self._wordless:
-            raise ConfigError(
-                "lessons=tampered asks a model in words, and the weights shipped with domain.type=arithmetic read none; set "
-                "lessons=composed, or name learner.model and critic.model"
-            )
-        taught = "reward" if self.critic.type == "reward" else "sft" if self.critic.writes else None
-        if self.critic_learner is not None and self.critic_learner.type != taught:
-            way = f"critic_learner.type={taught}, or " if taught else ""
-            raise ConfigError(
-                f"critic.type={self.critic.type} is not taught by critic_learner.type={self.critic_learner.type}; "
-                f"set {way}critic_learner=null"
-            )
-        if self.critic.type == "cascade" and self.critic_learner is not None:
-            raise ConfigError(
-                "critic.type=cascade is not taught: its thresholds hold for the weights they were calibrated with; set critic_learner=null"
-            )
-
     def fitting(self) -> Self:
         """The recipe itself, once its parts go together.
 
@@ -151,6 +124,7 @@ class RoundConfig(Config):
 
     def _together(self) -> None:
         """ConfigError where parts do not go together, but for what the curator makes and the learner needs."""
+        two_path(self)
         self._curated()
         self._criticised()
         self._judged()
@@ -158,7 +132,7 @@ class RoundConfig(Config):
         self._shown()
         self._played_back()
         self._drawn()
-        self._teachable()
+        teachable(self)
 
     @property
     def _matched(self) -> bool:
@@ -275,26 +249,27 @@ class RoundConfig(Config):
         # What verifies holds what it has written against final answers, and asks no critic.
         writes = getattr(self.curator, "writes", False) and not getattr(self.curator, "verifies", False)
         asks = getattr(self.learner, "asks", False)
+        scores = "critic.mode=points" if self.critic.type == "judge" else "critic.type=generative"
         if (asks or writes) and self.critic.compares:
             part = f"learner.type={self.learner.type}" if asks else f"curator.type={self.curator.type}"
             raise ConfigError(
                 f"{part} has single answers scored, and critic.type={self.critic.type} only compares answers to one query; "
-                "set a critic that scores each by itself, for example critic.type=generative"
+                f"set a critic that scores each by itself, for example {scores}"
             )
         if self.critic.compares and self.alike:
             raise ConfigError(
                 f"critic.type={self.critic.type} compares answers to one query, and {self.alike} gives it nothing to compare; "
-                "raise it, or set a critic that scores each answer by itself, for example critic.type=generative"
+                f"raise it, or set a critic that scores each answer by itself, for example {scores}"
             )
         reads = next((part.type for part in self._judges if part.writes and not isinstance(part, GenerativeConfig)), None)
-        if self._wordless and reads:
+        if self.wordless and reads:
             raise ConfigError(
                 f"a critic of type {reads} asks a model in words, and the weights shipped with domain.type=arithmetic read none; "
                 "set critic.type=generative, which they are taught to be, or name learner.model and critic.model"
             )
 
     @property
-    def _wordless(self) -> bool:
+    def wordless(self) -> bool:
         """Whether the critic's weights are those shipped with arithmetic, which read no words."""
         named = any(getattr(part, "model", None) is not None for part in (self.learner, self.critic))
         return isinstance(self.domain, ArithmeticConfig) and isinstance(self.critic_engine, TransformersConfig | VllmConfig) and not named

@@ -17,6 +17,7 @@ from superalign.critics import Critic
 from superalign.critics.lessons import Lessons, from_labels, held_out
 from superalign.critics.lessons import lessons as composed
 from superalign.critics.lessons.adversarial import adversarial
+from superalign.critics.lessons.paths import Referenced, critiquellm, referenced
 from superalign.critics.lessons.tamper import criticgpt
 from superalign.critics.reward import preferences
 from superalign.domains import Task
@@ -54,20 +55,27 @@ def learn(
     rng_seed: int,
     folder: str,
     own_judge: bool = False,
+    queries: Artifact | None = None,
+    responses: Artifact | None = None,
+    added: Artifact | None = None,
 ) -> Learned:
     """Trains the learner, then the critic; a training cut off goes on from its last whole checkpoint.
 
-    A learner that is its own judge is taught what a critic would be, with what it learns for itself.
+    A learner that is its own judge is taught what a critic would be, with what it learns for itself. The round's ``queries`` and
+    ``responses``, and the demonstrations that a team ``added``, are given for ``lessons=two_path`` alone: with others it never runs anew
+    for them.
     """
-    md5s = (policy.md5, critic.md5, examples.md5, lessons.md5 if lessons else None, *(label.md5 for label in labels))
+    given = (policy, critic, examples, lessons, queries, responses, added, *labels)
+    md5s = (each.md5 if each else None for each in given)
     key = content_id(learner, critic_learner, kind, num_lessons, judge, own_judge, engine, rng_seed, *md5s)
     work = WORK / Path(folder).name / f"learn-{key}"
     work.mkdir(parents=True, exist_ok=True)
     task = domain.build()
 
     def teaching() -> Iterator[Example]:
-        made = _lessons(kind, num_lessons, task, judge, engine, critic, random.Random(f"lessons {folder} {rng_seed}"))
-        said = (label for artifact in labels for label in artifact.records(Label) if verified(task) or not held_out(label))
+        rng = random.Random(f"lessons {folder} {rng_seed}")
+        made = _lessons(kind, num_lessons, task, judge, engine, critic, rng, _compared(task, queries, responses, added, rng))
+        said = (label for artifact in labels for label in artifact.records(Label) if _teaches(task, label))
         own = lessons.records(Example) if lessons else ()
         return chain(made, own, from_labels(task, said))
 
@@ -131,8 +139,30 @@ def _said(asked: Query, text: str, number: int) -> Response:
     return Response(id=name, query=asked.id, sample=number, text=text, num_tokens=0, **fields)
 
 
+def _teaches(task: Task, asked: Query | Label) -> bool:
+    """Whether a query's answers may teach: where no verifier tells, some of them test the critic."""
+    return verified(task) or not held_out(asked)
+
+
+def _compared(
+    task: Task, queries: Artifact | None, responses: Artifact | None, added: Artifact | None, rng: random.Random
+) -> Iterator[Referenced]:
+    """What ``lessons=two_path`` may compare; nothing is read before it is asked for."""
+    if queries and responses:
+        answered = chain(task.demonstrations(), added.records(Example) if added else ())
+        asked = (query for query in queries.records(Query) if _teaches(task, query))
+        yield from referenced(task, answered, asked, responses.records(Response), rng)
+
+
 def _lessons(
-    kind: Lessons, num_lessons: int, task: Task, judge: CriticConfig, engine: EngineConfig, critic: Policy, rng: random.Random
+    kind: Lessons,
+    num_lessons: int,
+    task: Task,
+    judge: CriticConfig,
+    engine: EngineConfig,
+    critic: Policy,
+    rng: random.Random,
+    compared: Iterable[Referenced],
 ) -> Iterator[Example]:
     """Lessons for a critic; but for composed ones it is asked itself what it misses."""
     if kind == "composed":
@@ -141,11 +171,13 @@ def _lessons(
     with closing(engine.build(critic.verify(), judge_system(task))) as writer:
         if kind == "tampered":
             made = [*criticgpt(task, judge, writer, num_lessons, rng.getrandbits(31))]
+        elif kind == "two_path":
+            made = [*critiquellm(task, judge, writer, compared, num_lessons, rng)]
         else:
             drawn = _once(composed(task, DRAWS * num_lessons, rng))
             made = [*islice(adversarial(task, writer, drawn, judge.max_tokens, rng.getrandbits(31)), num_lessons)]
     if not made:
-        log.warning("lessons=%s gave no error that the critic misses: it learns from human answers alone", kind)
+        log.warning("lessons=%s gave nothing to teach: the critic learns from human answers alone", kind)
     yield from made
 
 

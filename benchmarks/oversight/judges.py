@@ -201,10 +201,12 @@ def _file(cheap: Population, dear: Population, drawn: Ints) -> Judgments:
         item=np.tile(items, 2),
         order=np.zeros(2 * len(drawn), dtype=np.int64),
         verdict=np.concatenate([cheap.wrong[drawn], dear.wrong[drawn]]),
+        verdict_words=[str(1 + wrong) for wrong in (*cheap.wrong[drawn], *dear.wrong[drawn])],
         confidence=np.concatenate([cheap.confidence[drawn], dear.confidence[drawn]]),
         labelled=items,
         annotator=np.zeros_like(items),
         label=np.zeros_like(items),
+        label_words=["1"] * len(items),
     )
 
 

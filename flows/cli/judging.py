@@ -13,22 +13,28 @@ from superalign.errors import ConfigError
 if TYPE_CHECKING:
     from superalign.oversight.judges.agreement import JudgeAgreement
     from superalign.oversight.judges.calibration import CalibrationError
-    from superalign.oversight.judges.winrate import WinRate
+    from superalign.oversight.judges.winrate import AdjustedScore, WinRate
 
 SHOWN = 8
 """Problems and labels a person is shown; --json has all."""
+CODES = "labels 1, 2 and 0 may be points, or name the first answer, the second and a tie; a mean of the latter is no score: see --wins"
+"""Beside mean scores of what everything else takes for positions."""
 
 
 def agreement(options: argparse.Namespace) -> int:
     """Says how far the judges of a file agree with people."""
     from superalign.oversight.judges.agreement import agreement as measured
-    from superalign.oversight.judges.rows import read
-    from superalign.oversight.judges.winrate import win_rates
+    from superalign.oversight.judges.rows import PLACES, read
+    from superalign.oversight.judges.winrate import mean_scores, win_rates
 
     data = read(_file(options), shown=options.shown)
-    found, rates = measured(data), {} if options.wins is None else win_rates(data, options.wins)
+    rates, scores = {} if options.wins is None else win_rates(data, options.wins), mean_scores(data) if options.scores else {}
+    found = measured(data)
+    if scores and "2" in found.classes and {*found.classes} <= {*PLACES}:
+        found = found.model_copy(update={"notes": (*found.notes, CODES)})
     if options.json:
-        more = {"win_rates": {name: rate.model_dump(mode="json") for name, rate in rates.items()}} if rates else {}
+        asked: dict[str, Mapping[str, WinRate] | Mapping[str, AdjustedScore]] = {"win_rates": rates, "mean_scores": scores}
+        more = {key: {name: one.model_dump(mode="json") for name, one in by.items()} for key, by in asked.items() if by}
         screen.emit(found.model_dump(mode="json") | more)
         return 0
     screen.say(f"{found.items} items, labels {_listed(found.classes)}")
@@ -42,6 +48,8 @@ def agreement(options: argparse.Namespace) -> int:
         _bins(found.judges)
     if rates:
         _wins(options.wins, rates)
+    if scores:
+        _scores(scores)
     if found.kappas:
         screen.table(("annotators", "kappa"), found.kappas.items())
     if found.without_majority:
@@ -124,6 +132,17 @@ def _wins(label: str, rates: Mapping[str, WinRate]) -> None:
     for name, one in rates.items():
         if one.reason:
             screen.say(f"{name} gives no win rate: {one.reason}")
+
+
+def _scores(scores: Mapping[str, AdjustedScore]) -> None:
+    screen.say("mean score, as people would give it")
+    rows = [(name, one.judged, one.observed, _within(one.mean, one.interval), one.labelled, one.slope) for name, one in scores.items()]
+    screen.table(("judge", "judged", "it says", "corrected", "labelled", "slope"), rows)
+    for name, one in scores.items():
+        if one.reason:
+            screen.say(f"{name} gives no mean score: {one.reason}")
+        if one.unread_verdicts or one.unread_labels:
+            screen.say(f"{name}: left out as no number: {one.unread_verdicts} of its verdicts, {one.unread_labels} of the labels")
 
 
 def _calibration(errors: Mapping[str, CalibrationError | None]) -> None:

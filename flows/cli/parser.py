@@ -157,6 +157,7 @@ def _judges(add: Adder) -> None:
         )
     agreement.add_argument("--bins", action="store_true", help="print how often verdicts of like confidence are right")
     agreement.add_argument("--wins", metavar="LABEL", help="print how often people would give this label, by each judge and few labels")
+    agreement.add_argument("--scores", action="store_true", help="print the mean score that people would give, where verdicts are numbers")
     calibrate.add_argument("--risk", type=float, required=True, metavar="SHARE", help="most of its verdicts that may disagree with people")
     calibrate.add_argument(
         "--confidence", type=float, default=0.9, metavar="SHARE", help="of calibrations in which that holds (default: 0.9)"

@@ -74,12 +74,53 @@ def test_win_rates_and_bins_are_for_scripts_and_on_demand_for_people(capsys: Cap
     assert "wins" not in (out := capsys.readouterr().out) and "0.8 to 0.9" not in out
 
 
+def scored(num_labels: int = 40) -> list[dict[str, Any]]:
+    return [
+        {"item": at, "judge": judge, "verdict": said, "label": at % 9 / 2 if at < num_labels else None}
+        for at in range(100)
+        for judge, said in (("gpt-3.5-turbo", at % 9 / 2 + 0.5 * (at % 2)), ("words", "good"))
+    ]
+
+
+def test_mean_scores_are_for_scripts_and_on_demand_for_people(capsys: Captured) -> None:
+    path = write([*scored(), {"item": 0, "annotator": "b", "label": "n/a"}])
+    found = printed(capsys, "agreement", path, "--scores")
+    score, words = (found["mean_scores"][name] for name in ("gpt-3.5-turbo", "words"))
+    assert (score["judged"], score["labelled"], score["unread_labels"]) == (100, 40, 1) and score["interval"][0] < score["mean"] < 2.2
+    assert (words["mean"], words["unread_verdicts"], words["reason"]) == (None, 100, "the judge gave no score")
+    assert not {"mean_scores", "win_rates"} & set(printed(capsys, "agreement", path))
+    assert {"mean_scores", "win_rates"} <= set(printed(capsys, "agreement", path, "--scores", "--wins", "4"))
+    assert main(["agreement", path, "--scores"]) == 0
+    out = capsys.readouterr().out
+    row = next(line.split() for line in out.split("mean score", 1)[1].splitlines() if "gpt-3.5-turbo" in line)
+    shown = [f"{value:.3f}" for value in (score["observed"], score["mean"], *score["interval"], score["slope"])]
+    assert row == ["gpt-3.5-turbo", "100", shown[0], shown[1], f"({shown[2]}", "to", f"{shown[3]})", "40", shown[4]]
+    assert "words gives no mean score: the judge gave no score" in out
+    assert "words: left out as no number: 100 of its verdicts, 1 of the labels" in out
+    assert main(["agreement", path]) == 0
+    assert "mean score" not in capsys.readouterr().out
+    assert "label more" in printed(capsys, "agreement", write(scored(19)), "--scores")["mean_scores"]["gpt-3.5-turbo"]["reason"]
+
+
+def test_mean_scores_of_what_may_be_positions_say_so(capsys: Captured) -> None:
+    path = write([{"item": at, "judge": "j", "verdict": at % 3, "label": at % 3} for at in range(30)])
+    assert printed(capsys, "agreement", path)["notes"] == []
+    assert "or name the first answer" in printed(capsys, "agreement", path, "--scores")["notes"][0]
+    assert main(["agreement", path, "--scores"]) == 0
+    assert "note: labels 1, 2 and 0 may be points" in capsys.readouterr().out
+    for points in ([0, 1], [1, 2, 3]):
+        path = write([{"item": at, "judge": "j", "verdict": at % 3, "label": points[at % len(points)]} for at in range(30)])
+        assert printed(capsys, "agreement", path, "--scores")["notes"] == []
+
+
 def test_at_80_columns_no_word_of_a_heading_is_broken(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "out", lambda: Console(file=sys.stdout, width=80, highlight=False))
     path = write([{**row, "order": order} for row in sound("gpt-3.5-turbo") for order in (0, 1)])
-    assert main(["agreement", path, "--wins", "A", "--bins"]) == 0
+    assert main(["agreement", path, "--wins", "A", "--scores", "--bins"]) == 0
     assert main(["calibrate", path, "--risk", "0.15"]) == 0
-    headings = "accuracy kappa ece unparsed same in both corrected likeliest labelled sees none coverage thresholds temperature isotonic"
+    headings = (
+        "accuracy kappa ece unparsed same in both corrected likeliest labelled slope sees none coverage thresholds temperature isotonic"
+    )
     assert {*headings.split()} <= {*capsys.readouterr().out.split()}
 
 
@@ -123,6 +164,8 @@ def test_bad_rows_are_told_to_people_and_scripts(capsys: Captured) -> None:
         (("calibrate", "verdicts.jsonl", "--risk", "0.1", "--minimum", "0"), "--minimum"),
         (("agreement", "nothing.jsonl"), "does not exist"),
         (("agreement", "verdicts.jsonl", "--wins", "neither"), "no item was labelled 'neither'; there is 1, 2"),
+        (("agreement", "verdicts.jsonl", "--scores", "--shown"), "leave --shown or --scores out"),
+        (("agreement", "words.csv", "--scores"), "no verdict is a number that can be averaged: found 'false', 'true'; write scores"),
         (("agreement", "empty.csv"), "no row of"),
         (("calibrate", "empty.csv", "--risk", "0.1"), "no row of"),
     ],
@@ -130,6 +173,7 @@ def test_bad_rows_are_told_to_people_and_scripts(capsys: Captured) -> None:
 def test_a_wrong_call_or_file_ends_with_two_and_says_why(capsys: Captured, words: tuple[str, ...], says: str) -> None:
     write(sound())
     Path("empty.csv").write_text("item,judge,verdict,label\n")
+    Path("words.csv").write_text("item,judge,verdict,label\n1,j,True,4\n2,j,False,5\n")
     try:
         code = main(words)
     except SystemExit as error:

@@ -18,6 +18,7 @@ from superalign.attackers.answered import AnsweredConfig
 from superalign.config import override
 from superalign.critics.consistency import ConsistencyConfig
 from superalign.critics.generative import GenerativeConfig
+from superalign.critics.judge import JudgeConfig
 from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig
 from superalign.curation.drafts.refine import RefineConfig
@@ -352,7 +353,10 @@ def test_people_are_asked_for_answers_where_they_gave_some(workspace: Path) -> N
     assert plan(asked(config=silent)).first == 1
     answered: dict[str, Any] = {"attackers": (SeedsConfig(), AnsweredConfig())}
     spin: dict[str, Any] = {"curator": SpinConfig(), "learner": DpoConfig(model="blank", supervised=False)}
+    judged: dict[str, Any] = {"lessons": "two_path", "critic": JudgeConfig()}
     for parts, said in (
+        (judged, r"lessons=two_path judges by what people answered, and domain.type=chat has no .*; set lessons=composed, or a domain"),
+        ({**answered, **judged}, r"set other attackers and lessons=composed, or a domain that has some"),
         (
             answered,
             r"attackers.type=answered asks what people answered, and domain.type=chat has no answers of theirs; set other attackers",
@@ -363,3 +367,10 @@ def test_people_are_asked_for_answers_where_they_gave_some(workspace: Path) -> N
         with pytest.raises(ConfigError, match=said):
             plan(asked(config=silent.model_copy(update=parts)))
     assert plan(asked(config=CONFIG.model_copy(update={**answered, "curator": SpinConfig(), "learner": DpoConfig()}))).first == 1
+    shown = {"attackers": (SeedsConfig(),), "domain": Gsm8kConfig(path="shown.jsonl")}
+    Path("shown.jsonl").write_text("\n".join(json.dumps({"question": f"What is {i}?", "answer": f"#### {i}"}) for i in range(8)))
+    assert plan(asked(config=silent.model_copy(update={**judged, **shown}))).first == 1
+    team = Path("data/added/demonstrations.parquet")
+    team.parent.mkdir(parents=True)
+    team.write_bytes(b"")
+    assert plan(asked(config=silent.model_copy(update=judged))).first == 1

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from superalign.critics.lessons.paths import Agreed, Referenced, agreed
+from superalign.critics import Pair
+from superalign.critics.judge import JudgeConfig
+from superalign.critics.lessons.paths import Agreed, Referenced, agreed, critiquellm, referenced
 from superalign.critics.votes import better, points
 from superalign.evaluation.injection import canaries
+from superalign.policy import Policy
 from superalign.prompts import fill
+from superalign.records import Example, Query, Response, content_id
 from tests.superalign.test_tamper import Saying
-from tests.toy import ToyTask, query
+from tests.toy import ToyTask, demonstration, query
 
 COMPARED = "request first critique_of_first second critique_of_second reference"
 TAGS = {"grade": "request answer reference", "free": "reference critique", "compare": COMPARED, "compare freely": COMPARED}
@@ -116,3 +121,59 @@ def test_neither_an_answer_nor_a_reference_nor_a_critique_leaves_its_tags(text: 
 def test_no_comparison_is_no_question() -> None:
     found = agreed(ToyTask(), Saying(lambda prompt, _: said(prompt)), [], 64)
     assert (found.examples, found.kept, found.dropped) == ([], 0, {})
+
+
+def pairs(*answers: tuple[str, str]) -> list[Pair]:
+    """Prompts with an answer of the learner to each."""
+    fields = {"num_tokens": 1, "mean_logprob": None, "finished": True, "policy": "0", "engine": "echo"}
+    rows = [
+        (query(prompt), {"id": content_id(prompt, text), "query": query(prompt).id, "sample": 0, "text": text}) for prompt, text in answers
+    ]
+    return [(asked, Response.model_validate({**fields, **row})) for asked, row in rows]
+
+
+def found(answered: Iterable[Example], *answers: tuple[str, str], seed: int = 0) -> list[Referenced]:
+    """What may be compared of a round."""
+    given = pairs(*answers)
+    queries: list[Query] = [*{asked.id: asked for asked, _ in given}.values()]
+    return [*referenced(ToyTask(), answered, queries, [said for _, said in given], random.Random(seed))]
+
+
+def test_two_different_answers_are_compared_where_people_answered_the_same_problem() -> None:
+    people = [demonstration("1+2=", "3, a person"), demonstration("2+1=", "3, another"), demonstration("4+4=", "8")]
+    (each,) = found(people, ("2+1=", "3"), ("2+1=", "4"), ("2+1=", "3"), ("4+4=", "8"), ("4+4=", "8"), ("5+5=", "9"), ("5+5=", "10"))
+    assert (each.query.prompt, sorted(each.responses), each.reference) == ("2+1=", ["3", "4"], "3, a person")
+
+
+def test_what_a_model_thinks_neither_tells_answers_apart_nor_is_shown() -> None:
+    people, thought = [demonstration("1+1=", "2")], "<think>hm</think>"
+    assert found(people, ("1+1=", "2"), ("1+1=", f"{thought}2")) == []
+    (each,) = found(people, ("1+1=", "3"), ("1+1=", f"{thought}2"))
+    assert sorted(each.responses) == ["2", "3"]
+
+
+def test_equal_seeds_draw_the_same_two_answers_and_others_others() -> None:
+    said = [("1+1=", str(number)) for number in range(20)]
+    drawn = [found([demonstration("1+1=", "2")], *said, seed=seed)[0].responses for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("mode", ["points", "pairs"])
+@pytest.mark.parametrize("rubric", [None, "Only what is brief is good."])
+def test_the_judge_is_taught_what_it_is_asked_in_a_round(mode: str, rubric: str | None) -> None:
+    judge = JudgeConfig.model_validate({"mode": mode, "rubric": rubric})
+    examples = critiquellm(ToyTask(), judge, Saying(lambda prompt, _: said(prompt)), [GIVEN], 3, random.Random(0))
+    asked = Saying(lambda prompt, _: "Better: first" if "two answers" in prompt else "Points: 4")
+    policy = Policy(role="critic", path="critic", md5="m")
+    assert len([*judge.build(ToyTask(), asked, policy).critique(pairs(*(("1+1=", text) for text in GIVEN.responses)))]) == 2
+    taught, (prompts, *_) = {row.prompt for row in examples}, asked.batches
+    assert taught >= set(prompts) if mode == "points" else len(taught & set(prompts)) == 1
+
+
+@pytest.mark.parametrize(("num_lessons", "kept"), [(2, 0), (3, 1), (11, 3), (300, 5)])
+def test_no_more_comparisons_are_drawn_than_make_so_many_lessons(num_lessons: int, kept: int) -> None:
+    given = [Referenced(query(f"1+{number}="), GIVEN.responses, GIVEN.reference) for number in range(5)]
+    engine = Saying(lambda prompt, _: said(prompt))
+    examples = critiquellm(ToyTask(), JudgeConfig(), engine, given, num_lessons, random.Random(0))
+    assert len(examples) == 3 * kept <= num_lessons
+    assert sum(step(prompt) == "grade" for batch in engine.batches for prompt in batch) == 2 * kept

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from superalign.errors import ConfigError, DataError
-from superalign.oversight.judges.rows import read
-from superalign.oversight.judges.winrate import mean_score, win_rate, win_rates
+from superalign.oversight.judges import winrate
+from superalign.oversight.judges.rows import Judgments, read
+from superalign.oversight.judges.winrate import mean_score, mean_scores, win_rate, win_rates
 from superalign.validation.labels import wilson
 
 
@@ -135,6 +137,121 @@ def test_a_judge_who_scores_everything_alike_leaves_peoples_own_mean() -> None:
 
 def test_too_few_labels_correct_no_mean_and_a_score_that_is_no_number_is_refused() -> None:
     assert "label more" in (mean_score([0.5], [(0.5, 0.5)] * 5).reason or "")
-    assert mean_score([], [(0.5, 0.5)] * 50).reason == "the judge judged nothing"
+    assert mean_score([], [(0.5, 0.5)] * 50).reason == "the judge gave no score"
     with pytest.raises(DataError, match="no number"):
         mean_score([float("nan")], [])
+
+
+def loaded(folder: Path, rows: list[dict[str, Any]]) -> Judgments:
+    path = folder / "scores.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read(str(path))
+
+
+def test_each_judge_of_a_file_has_its_mean_score_by_the_regression_estimate(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    judge = rng.integers(0, 21, (50, 2)) / 2
+    people = np.clip(np.round(0.6 * judge.mean(1, keepdims=True)[:30] + 1 + rng.standard_normal((30, 2))), 0, 5)
+    spellings = (int, float, str, lambda label: f" {label:.0f}.0 ")
+    rows = [
+        {"item": item, "judge": "j", "verdict": spellings[item % 2 + 1](judge[item, order]), "order": order}
+        for item in range(50)
+        for order in (0, 1)
+        for _ in range(1 + (order and item % 3))
+    ]
+    rows += [
+        {"item": item, "annotator": f"a{by}", "label": spellings[item % 4](people[item, by])} for item in range(30) for by in (0, 1)
+    ] * 2
+    found = mean_scores(loaded(tmp_path, rows))["j"]
+    said, given = judge.mean(1), people.mean(1)
+    slope = np.polyfit(said[:30], given, 1)[0]
+    assert (found.judged, found.labelled, found.unread_verdicts, found.unread_labels, found.reason) == (50, 30, 0, 0, None)
+    estimate = given.mean() + slope * (said.mean() - said[:30].mean())
+    assert [found.observed, found.slope, found.mean] == pytest.approx([said.mean(), slope, estimate])
+    assert found.interval is not None
+    assert abs(estimate - said.mean()) > 0.1
+    residual = np.std(given - slope * said[:30], ddof=2)
+    width = 2 * 1.96 * np.sqrt(residual**2 / 30 + slope**2 * said.var() / 50)
+    assert found.interval[1] - found.interval[0] == pytest.approx(width, rel=0.15)
+    assert found.interval[0] < estimate < found.interval[1]
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "", "4/5", "n/a", "1e400", "-1e101", "nan", "Infinity", "0x4", "1_0", "4,5", "1.2.0", "1e-5.0", "\u0664", True, 10**400]
+)
+def test_what_is_no_finite_number_is_left_out_of_a_mean_score_and_counted(tmp_path: Path, odd: object) -> None:
+    rng = np.random.default_rng(0)
+    rows = [{"item": at, "judge": "j", "verdict": v, "label": v + rng.integers(0, 2).item()} for at, v in enumerate([1, 2, 3, 4] * 10)]
+    clean = mean_scores(loaded(tmp_path, rows))["j"]
+    strange = [{"item": at, "judge": "j", "verdict": odd, "label": at % 4} for at in range(100, 103)]
+    strange += [{"item": 200, "judge": "j", "order": 1, "verdict": odd}, {"item": 0, "annotator": "b", "label": odd}]
+    found = mean_scores(loaded(tmp_path, [*rows, *strange]))["j"]
+    assert (found.unread_verdicts, found.unread_labels) == (4, int(odd not in (None, "")))
+    assert found == clean.model_copy(update={"unread_verdicts": 4, "unread_labels": found.unread_labels})
+
+
+def test_an_order_that_is_no_number_leaves_the_other_and_a_half_read_item_its_score(tmp_path: Path) -> None:
+    rows = [{"item": at, "judge": "j", "verdict": at, "order": order, "label": 2 * at} for at in range(30) for order in (0, 1)]
+    found = mean_scores(loaded(tmp_path, [*rows[:-1], {**rows[-1], "verdict": "garbage"}]))["j"]
+    assert (found.judged, found.unread_verdicts) == (30, 1)
+    assert [found.observed, found.mean, found.slope] == pytest.approx([14.5, 29, 2])
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e6, 1e99])
+def test_the_mean_score_keeps_the_scale_it_is_given(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    judge = rng.integers(0, 6, 40)
+    people = judge + rng.integers(0, 2, 40)
+    pairs = [*zip(judge.tolist(), people.tolist(), strict=True)][:30]
+    one = mean_score(judge.tolist(), pairs)
+    other = mean_score((judge * scale).tolist(), [(said * scale, given * scale) for said, given in pairs])
+    assert one.mean and one.interval and one.slope and one.slope > 0.5
+    assert [other.slope, other.mean, *(other.interval or ())] == pytest.approx([one.slope, *np.multiply(scale, [one.mean, *one.interval])])
+
+
+@pytest.mark.parametrize("score", [87.3, 1e6 / 3, 0.1])
+def test_a_judge_who_gives_any_one_score_however_often_leaves_peoples_own_mean(tmp_path: Path, score: float) -> None:
+    rows = [{"item": at, "judge": "j", "verdict": score} for at in range(90) for _ in range(1 + at % 7)]
+    rows += [{"item": at, "label": at % 5} for at in range(30)]
+    found = mean_scores(loaded(tmp_path, rows))["j"]
+    assert found.slope == 0
+    assert found.mean == pytest.approx(2)
+
+
+def test_how_many_draws_are_made_at_a_time_changes_no_mean_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = np.random.default_rng(0).random(40)
+    pairs = [*zip(judge.tolist(), (judge**2).tolist(), strict=True)]
+    whole = mean_score(judge.tolist(), pairs)
+    monkeypatch.setattr(winrate, "CHUNK", 1000)
+    assert whole.interval and mean_score(judge.tolist(), pairs).interval == pytest.approx(whole.interval)
+
+
+def test_a_judge_of_words_beside_one_of_numbers_gives_no_mean_score(tmp_path: Path) -> None:
+    rows = [
+        {"item": at, "judge": who, "verdict": said, "label": at % 5} for at in range(30) for who, said in (("n", at % 5), ("w", "good"))
+    ]
+    found = mean_scores(loaded(tmp_path, rows))
+    assert found["n"].mean == pytest.approx(2)
+    assert found["n"].unread_verdicts == 0
+    assert (found["w"].judged, found["w"].observed, found["w"].mean, found["w"].unread_verdicts) == (0, None, None, 30)
+    assert found["w"].reason == "the judge gave no score"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "found"),
+    [((True, False), "'false', 'true'"), (("A", "[[B]]"), r"'\[\[b\]\]', 'a'"), ((None, "4/5"), "'4/5', null"), ([*"abcdefgh"], "'f' ...")],
+)
+def test_a_file_without_a_verdict_that_is_a_number_gives_no_mean_scores(tmp_path: Path, verdicts: tuple[object], found: str) -> None:
+    data = loaded(tmp_path, [{"item": at, "judge": "j", "verdict": said, "label": at} for at, said in enumerate(verdicts)])
+    with pytest.raises(DataError, match=f"no verdict is a number .* {found}; write scores as numbers .* --wins"):
+        mean_scores(data)
+
+
+def test_a_number_of_jsons_that_is_not_finite_is_no_score_and_as_a_label_a_bad_row(tmp_path: Path) -> None:
+    rows = [{"item": at, "judge": "j", "verdict": at, "label": at} for at in range(30)]
+    strange = [{"item": at, "judge": "j", "verdict": (np.inf, np.nan, 1)[at % 3], "label": (1, 1, np.inf)[at % 3]} for at in range(60, 63)]
+    data = loaded(tmp_path, [*rows, *strange])
+    found = mean_scores(data)["j"]
+    assert (found.judged, found.labelled, found.unread_verdicts, data.bad_rows) == (30, 30, 2, 1)
+    assert "`label` is inf" in data.problems[0]
+    assert found.mean == pytest.approx(14.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,6 +15,7 @@ from superalign.artifacts import Artifact
 from superalign.config import Config
 from superalign.critics.generative import GenerativeConfig
 from superalign.critics.highlight import HighlightConfig
+from superalign.critics.judge import JudgeConfig
 from superalign.critics.lessons import held_out
 from superalign.critics.reward import RewardConfig
 from superalign.domains import ArithmeticConfig, ChatConfig, Gsm8kConfig
@@ -22,15 +24,18 @@ from superalign.engines import EchoConfig, Engine, TransformersConfig
 from superalign.errors import DivergedError, TrainingError
 from superalign.learners import SftConfig
 from superalign.policy import Policy
-from superalign.records import Example, Label, Step
+from superalign.records import Example, Label, Query, Response, Step, content_id
 from tasks.learn import WORK, learn
 from tasks.stage import Learned
-from tests.toy import demonstration, label
+from tests.toy import demonstration, label, query
 
 OBJECTS = ("You check answers", "Step 1 is wrong.\nVerdict: wrong")
 AGREES = ("You check answers", "Verdict: right")
 TAMPERS = (r"(?s)You prepare.*<answer>\n(.*) = \d+\.\n", r"<tampered>\n\1 = 77.\n#### 0\n</tampered><error>It is not 77.</error>")
 REFUSES = ("You prepare", "I will not.")
+FREES = (r"(?s)Below are a reference.*<critique>\n(.*)\n</critique>", r"\1")
+JUDGES = (("You judge", "Fine.\nPoints: 4"), FREES, ("You compare", "Better: first"))
+DIFFERS = (r"(?s)You compare.*<reference>\nThere is none", "Better: second")
 
 
 class Scripted(EchoConfig):
@@ -182,6 +187,93 @@ def test_what_people_said_of_one_query_in_four_tests_the_critic_where_no_verifie
     assert len({each.prompt for each in left}) == len(left) / 2, "a query's answers go together"
     assert 0.6 < len(left) / len(said) < 0.9
     assert len(rows) == (len(said) if verifier else len(left))
+
+
+def asked(prompts: Sequence[str], *texts: str, folder: str = "data") -> dict[str, Any]:
+    """A round's queries, each with these answers of the learner."""
+    queries = [query(prompt) for prompt in prompts]
+    fields = {"num_tokens": 1, "mean_logprob": None, "finished": True, "policy": "0", "engine": "echo"}
+    answers = [(one.id, text) for one in queries for text in texts]
+    rows = [{"id": content_id(*row), "query": row[0], "sample": 0, "text": row[1]} for row in answers]
+    return {
+        "queries": Artifact.write(f"{folder}/queries.parquet", Query, queries),
+        "responses": Artifact.write(f"{folder}/responses.parquet", Response, [Response.model_validate({**fields, **row}) for row in rows]),
+    }
+
+
+def answered() -> list[str]:
+    return [row.prompt for row in sums().build().demonstrations()]
+
+
+TWO_PATH: dict[str, Any] = {"kind": "two_path", "judge": JudgeConfig(), "num_lessons": 300}
+
+
+def test_two_path_lessons_are_on_the_rounds_own_answers_to_what_people_answered_and_name_no_human_one() -> None:
+    known = answered()
+    others = [prompt for i in range(60) if (prompt := f"What is {i} and {i}?") not in known][:10]
+    taught(*JUDGES, **TWO_PATH, **asked([*known[:5], *others], "It is 7.", "It is 8.", "It is 7."))
+    (rows,) = Recorder.given
+    assert {row.source for row in rows} == {"critic:two_path"}
+    assert {row.query for row in rows} == {query(prompt).id for prompt in known[:5]}
+    assert sorted(row.chosen for row in rows) == sorted(["Better: first", "Fine.\nPoints: 4", "Fine.\nPoints: 4"] * 5)
+    assert not any("####" in row.prompt + row.chosen for row in rows), "the human answer is taken out"
+    assert Scripted.heard == ["critic ''", "closed"]
+
+
+@pytest.mark.parametrize(("num_lessons", "rows"), [(11, 9), (3, 3)])
+def test_two_path_lessons_are_no_more_than_are_wanted_and_equal_seeds_give_equal_ones(num_lessons: int, rows: int) -> None:
+    given = {**TWO_PATH, "num_lessons": num_lessons, **asked(answered(), *(f"It is {i}." for i in range(9)))}
+    for seed in (0, 0, 1):
+        taught(*JUDGES, **given, rng_seed=seed)
+    first, again, other = Recorder.given
+    assert len(first) == rows
+    assert first == again != other
+
+
+def test_of_two_paths_it_is_said_in_a_line_what_was_dropped_and_why(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="superalign"):
+        taught(DIFFERS, *JUDGES, **TWO_PATH, **asked(answered()[:4], "It is 7.", "It is 8."))
+    line = "two_path: of 4 queries with a human answer and different ones of the learner, 4 were compared and 0 kept; dropped: "
+    assert [row for row in caplog.messages if row.startswith("two_path")] == [f"{line}4 the paths differ"]
+    assert "lessons=two_path gave nothing to teach" in caplog.text
+    assert "the critic stays as it is" in caplog.text
+
+
+def test_what_a_team_answered_is_a_reference_too_and_where_no_verifier_tells_what_tests_the_critic_is_not_compared() -> None:
+    prompts = [f"tell me of {i}" for i in range(40)]
+    Path("asked.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    given = {
+        **TWO_PATH,
+        "domain": ChatConfig(path="asked.jsonl", seeds="asked", held_out="asked"),
+        **asked(prompts, "It is.", "It is not."),
+    }
+    assert taught(*JUDGES, **given).critic == weights("critic")
+    taught(
+        *JUDGES, **given, added=Artifact.write("data/added.parquet", Example, [demonstration(prompt, "It may be.") for prompt in prompts])
+    )
+    (rows,) = Recorder.given
+    tested = {query(prompt).id for prompt in prompts if held_out(query(prompt))}
+    assert {row.query for row in rows} == {query(prompt).id for prompt in prompts} - tested
+    assert 0 < len(tested) < 20
+
+
+@pytest.mark.parametrize("changed", ["queries", "responses", "added"])
+def test_a_training_that_was_cut_off_does_not_go_on_with_comparisons_of_other_answers(changed: str) -> None:
+    given = {**TWO_PATH, "critic_learner": Recorder(cut=True), **asked(answered()[:4], "It is 7.", "It is 8.")}
+    with pytest.raises(KeyboardInterrupt):
+        taught(*JUDGES, **given)
+    other = Artifact.write("data/added.parquet", Example, [demonstration("What is 59 and 59?", "118")])
+    given[changed] = {**asked(answered()[:3], "It is 5.", "It is 6.", folder="data/other"), "added": other}[changed]
+    taught(*JUDGES, **given)
+    assert Scripted.heard.count("critic ''") == 2, "they are made anew"
+
+
+@pytest.mark.parametrize("kind", ["composed", "adversarial", "tampered"])
+def test_with_other_lessons_nothing_is_compared(kind: str) -> None:
+    taught(TAMPERS, AGREES, kind=kind, **asked(answered(), "It is 7.", "It is 8."))
+    (rows,) = Recorder.given
+    assert "critic:two_path" not in {row.source for row in rows}
+    assert not any("It is 7." in row.prompt for row in rows)
 
 
 def test_what_people_said_is_taught_beside_the_lessons_and_without_them() -> None:

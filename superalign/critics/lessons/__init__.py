@@ -7,19 +7,20 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from superalign.domains import Ruling, Task
-from superalign.records import Example, Label, content_id
+from superalign.records import Example, Label, Query, content_id
 
-Lessons = Literal["composed", "adversarial", "tampered"]
-"""Where they come from: the domain; the domain, those on errors that the critic misses; the critic's model, which puts errors in."""
+Lessons = Literal["composed", "adversarial", "tampered", "two_path"]
+"""Where they come from: the domain; the domain, those on errors that the critic misses; the critic's model, which puts errors in; what it
+says of the learner's answers where a human one is at hand."""
 HUMAN_WEIGHT = 4
 """How often an epoch shows a critique made from a human's answer: people outweigh what was composed."""
 TESTED = 4
 """Of one query in so many, what people said tests the critic where no verifier could."""
 
 
-def held_out(label: Label) -> bool:
+def held_out(asked: Query | Label) -> bool:
     """Whether people's word on a query's answers tests critics and teaches none: of one query in ``TESTED``, the same in every round."""
-    return int(content_id("test", label.prompt), 16) % TESTED == 0
+    return int(content_id("test", asked.prompt), 16) % TESTED == 0
 
 
 def lessons(task: Task, num_lessons: int, rng: random.Random) -> Iterator[Example]:

@@ -7,22 +7,30 @@ seldom comes out the same by the other way.
 
 from __future__ import annotations
 
+import logging
+import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from superalign.critics.asking import told
+from superalign.critics.judge import JudgeConfig
 from superalign.critics.votes import COMPARED, Vote, better, points
 from superalign.domains import Task
+from superalign.domains.thoughts import spoken
 from superalign.engines import Engine, Sampling
 from superalign.prompts import fill
-from superalign.records import Example, Query, content_id
+from superalign.records import Example, Query, Response, content_id
+
+log = logging.getLogger("superalign")
 
 MENTIONED = re.compile(r"\bthe reference\b|\breference (?:answer|solution|text)\b", re.IGNORECASE)
 NO_REFERENCE = "There is none."
-SOURCE = "critic:paths"
+SOURCE = "critic:two_path"
+EACH = 3
+"""Examples of a comparison: itself, and the two grades."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,14 @@ class Agreed:
 
 
 @dataclass(frozen=True)
+class Rubrics:
+    """What a judge goes by where it compares, and where it grades."""
+
+    comparisons: str
+    grades: str
+
+
+@dataclass(frozen=True)
 class Form:
     """What a critique ends with."""
 
@@ -58,16 +74,60 @@ GRADE = Form(partial(points, lowest=0, highest=5), 'End with one line, "Points: 
 PREFERENCE = Form(better, COMPARED)
 
 
-def agreed(task: Task, engine: Engine, given: Sequence[Referenced], max_tokens: int) -> Agreed:
-    """Examples in the words of the critic ``judge``, of the comparisons on which both paths agree; each step is asked of all at once."""
+def referenced(
+    task: Task, answered: Iterable[Example], queries: Iterable[Query], responses: Iterable[Response], rng: random.Random
+) -> Iterator[Referenced]:
+    """Of each query that people answered, and the learner in two ways or more: two answers of its, drawn, and the first human one."""
+    human = {task.normalise(row.prompt): row.chosen for row in reversed([*answered])}
+    asked = {query.id: query for query in queries if task.normalise(query.prompt) in human}
+    texts: dict[str, dict[str, None]] = {}
+    for response in responses:
+        if response.query in asked:
+            texts.setdefault(response.query, {})[spoken(response.text)] = None
+    for name, said in texts.items():
+        if len(said) > 1:
+            first, second = rng.sample([*said], 2)
+            yield Referenced(asked[name], (first, second), human[task.normalise(asked[name].prompt)])
+
+
+def critiquellm(
+    task: Task, judge: JudgeConfig, engine: Engine, given: Iterable[Referenced], num_lessons: int, rng: random.Random
+) -> Sequence[Example]:
+    """The lessons of a round, ``num_lessons`` at most: what both paths agree on, of comparisons drawn among those there are."""
+    known = [*given]
+    drawn = rng.sample(known, min(num_lessons // EACH, len(known)))
+    found = agreed(task, engine, drawn, judge.max_tokens, judge.rubric)
+    log.info(
+        "two_path: of %d queries with a human answer and different ones of the learner, %d were compared and %d kept; dropped: %s",
+        len(known),
+        len(drawn),
+        found.kept,
+        ", ".join(f"{number} {reason}" for reason, number in sorted(found.dropped.items())) or "none",
+    )
+    return found.examples
+
+
+def agreed(task: Task, engine: Engine, given: Sequence[Referenced], max_tokens: int, rubric: str | None = None) -> Agreed:
+    """Examples in the words of the critic ``judge``, of the comparisons on which both paths agree; each step is asked of all at once.
+
+    Args:
+        task: What is judged.
+        engine: Writes with the judge's weights.
+        given: What is compared.
+        max_tokens: Longest critique, tokens.
+        rubric: The judge's own; None for the domain's criterion.
+    """
     writer = Writer(engine, max_tokens)
-    rubric, pairs = _rubric(task), [(each, text) for each in given for text in each.responses]
-    asked = [fill("paths_grade", prompt=each.query.prompt, text=text, reference=each.reference, rubric=rubric) for each, text in pairs]
+    rubrics = Rubrics(rubric or task.criterion, rubric or fill("judge_rubric", criterion=task.criterion))
+    pairs = [(each, text) for each in given for text in each.responses]
+    asked = [
+        fill("paths_grade", prompt=each.query.prompt, text=text, reference=each.reference, rubric=rubrics.grades) for each, text in pairs
+    ]
     grades = writer.written(asked, GRADE)
-    compared = writer.written(_comparisons(task, given, grades, [each.reference for each in given]), PREFERENCE)
+    compared = writer.written(_comparisons(rubrics, given, grades, [each.reference for each in given]), PREFERENCE)
     one = writer.freed(compared, [each.reference for each in given], PREFERENCE)
     free = writer.freed(grades, [each.reference for each, _ in pairs], GRADE)
-    other = writer.written(_comparisons(task, given, free, [NO_REFERENCE] * len(given)), PREFERENCE)
+    other = writer.written(_comparisons(rubrics, given, free, [NO_REFERENCE] * len(given)), PREFERENCE)
     examples, dropped = list[Example](), Counter[str]()
     for index, each in enumerate(given):
         both = slice(2 * index, 2 * index + 2)
@@ -75,7 +135,7 @@ def agreed(task: Task, engine: Engine, given: Sequence[Referenced], max_tokens: 
         if reason:
             dropped[reason] += 1
         else:
-            examples += _examples(task, each, [text or "" for text in (one[index], *free[both])])
+            examples += _examples(rubrics, each, [text or "" for text in (one[index], *free[both])])
     return Agreed(examples, len(given) - dropped.total(), dropped)
 
 
@@ -103,7 +163,9 @@ class Writer:
         ]
 
 
-def _comparisons(task: Task, given: Sequence[Referenced], grades: Sequence[str | None], references: Sequence[str]) -> list[str | None]:
+def _comparisons(
+    rubrics: Rubrics, given: Sequence[Referenced], grades: Sequence[str | None], references: Sequence[str]
+) -> list[str | None]:
     """What is asked of each two responses, of which it was said what ``grades`` say."""
 
     def prompts() -> Iterator[str | None]:
@@ -113,7 +175,7 @@ def _comparisons(task: Task, given: Sequence[Referenced], grades: Sequence[str |
                 yield None
                 continue
             shown = {"prompt": each.query.prompt, "first": each.responses[0], "second": each.responses[1], "reference": reference}
-            yield fill("paths_compare", first_critique=one, second_critique=other, rubric=task.criterion, **shown)
+            yield fill("paths_compare", first_critique=one, second_critique=other, rubric=rubrics.comparisons, **shown)
 
     return list(prompts())
 
@@ -134,14 +196,10 @@ def _value(form: Form, text: str | None) -> float | None:
     return read.value if read else None
 
 
-def _examples(task: Task, given: Referenced, said: Sequence[str]) -> Iterator[Example]:
+def _examples(rubrics: Rubrics, given: Referenced, said: Sequence[str]) -> Iterator[Example]:
     asked, (first, second) = given.query.prompt, given.responses
-    compared = fill("judge_pair", prompt=asked, first=first, second=second, rubric=task.criterion)
-    prompts = [compared, *(fill("judge_points", prompt=asked, text=text, rubric=_rubric(task)) for text in given.responses)]
+    compared = fill("judge_pair", prompt=asked, first=first, second=second, rubric=rubrics.comparisons)
+    prompts = [compared, *(fill("judge_points", prompt=asked, text=text, rubric=rubrics.grades) for text in given.responses)]
     for prompt, text in zip(prompts, said, strict=True):
         name = content_id(prompt, text)
         yield Example(id=name, prompt=prompt, chosen=text, category=given.query.category, query=given.query.id, source=SOURCE)
-
-
-def _rubric(task: Task) -> str:
-    return fill("judge_rubric", criterion=task.criterion)

@@ -29,7 +29,7 @@ TRUTH = {"true": "1", "false": "0"}
 PLACES = "120"
 """What the first position, the second and a tie are called."""
 SWAPPED = {"1": "2", "2": "1"}
-WHOLE = re.compile(r"(?<=\d)\.0*$")
+WHOLE = re.compile(r"([-+]?\d+)\.0*")
 NAMED = 3
 """Rows that a contradiction names: of one key there may be as many as the file has."""
 
@@ -48,6 +48,8 @@ class Row(NamedTuple):
     """NaN where there is none."""
     annotator: str | None
     label: str | None
+    words: tuple[str | None, str | None] = (None, None)
+    """Verdict and label as they were written, before the spellings of one class were made one."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,16 @@ class Judgments:
     order: Ints
     verdict: Ints
     """Class of the verdict, in terms of the original answers; ``UNPARSED`` where it is none."""
+    verdict_words: list[str | None]
+    """Each verdict as it is written but for its case, whatever class it is; None where it is null, or no word at all."""
     confidence: Floats
     """NaN where there is none."""
     labelled: Ints
     """Item of each label."""
     annotator: Ints
     label: Ints
+    label_words: list[str | None]
+    """Each label as it is written."""
 
 
 @dataclass
@@ -113,7 +119,14 @@ def read(path: str, *, shown: bool = False) -> Judgments:
         except ValueError as error:
             problems.append((at, str(error)))
     meant = _meanings([one.label for one in taken if one.label is not None], [one.verdict for one in taken if one.verdict is not None])
-    taken = [one._replace(label=meant.get(one.label or "", one.label), verdict=meant.get(one.verdict or "", one.verdict)) for one in taken]
+    taken = [
+        one._replace(
+            label=meant.get(one.label or "", one.label),
+            verdict=meant.get(one.verdict or "", one.verdict),
+            words=(one.verdict, one.label),
+        )
+        for one in taken
+    ]
     labels = _settled([one for one in taken if one.label is not None], _labelled, problems)
     verdicts = _settled([one for one in taken if one.judge is not None], _judged, problems)
     told = tuple(f"row {at}: {text}" for at, text in sorted(problems))
@@ -173,7 +186,8 @@ def _told(column: str, read: Callable[[Any], Any], row: dict[str, Any]) -> Any:
 def _word(value: Any) -> str | None:
     """A label or verdict as text: 1, "1" and 1.0 are one, as are true and "True"."""
     text = name(value)
-    return None if text is None else WHOLE.sub("", text.strip().lower())
+    word = None if text is None else text.strip().lower()
+    return whole[1] if word and (whole := WHOLE.fullmatch(word)) else word
 
 
 def _verdict(value: Any) -> str | None:
@@ -235,8 +249,10 @@ def _numbered(counted: tuple[int, tuple[str, ...], int], labels: list[Row], verd
         num_labels=num_labels,
         order=np.array([row.order for row in verdicts], dtype=np.int64),
         verdict=np.array([classes.numbers.get(word, UNPARSED) for word in words], dtype=np.int64),
+        verdict_words=[row.words[0] for row in verdicts],
         confidence=np.array([row.confidence for row in verdicts], dtype=np.float64),
         label=label,
+        label_words=[row.words[1] for row in labels],
     )
 
 

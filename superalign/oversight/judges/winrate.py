@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from superalign.config import nearest
 from superalign.errors import ConfigError, DataError
 from superalign.oversight.judges.annotators import Bools, combined, majority
-from superalign.oversight.judges.rows import UNPARSED, Floats, Judgments, named
+from superalign.oversight.judges.rows import UNPARSED, Floats, Ints, Judgments, named
+from superalign.validation.files.values import number
 from superalign.validation.labels import wilson
+from superalign.validation.labels.verdicts import HUGE
 
 Interval = tuple[float, float]
 
@@ -34,6 +36,10 @@ BINS = 50
 """Bins among which the mode is looked for."""
 FEWEST = 20
 """Labels below which a mean score is not corrected: with fewer, a slope fitted on them makes intervals too narrow."""
+ALIKE = 1e-9
+"""Share of the largest score by which scores differ, if they do: means of equal numbers may differ by less."""
+CHUNK = 4_000_000
+"""Weights of labels that draws hold in memory at a time."""
 
 
 class WinRate(BaseModel):
@@ -82,6 +88,10 @@ class AdjustedScore(BaseModel):
     """Central 95 % interval."""
     slope: float | None
     """How much of the judge's differences people share; at 0 the judge adds nothing and people's own mean is reported."""
+    unread_verdicts: int = 0
+    """Of a file: the judge's verdicts, one an item and order, that are no number; left out."""
+    unread_labels: int = 0
+    """Labels of items it judged, one an item and annotator, that are no number; left out."""
     reason: str | None = None
     """Why nothing is reported."""
 
@@ -160,24 +170,66 @@ def mean_score(judged: Sequence[float], labelled: Sequence[tuple[float, float]],
     if not (np.isfinite(scores).all() and np.isfinite(pairs).all()):
         raise DataError("a score is no number; leave out the items that have none")
     if not len(scores) or len(pairs) < FEWEST:
-        why = f"{len(pairs)} items have both scores and {FEWEST} are needed; label more" if len(scores) else "the judge judged nothing"
+        why = f"{len(pairs)} items have both scores and {FEWEST} are needed; label more" if len(scores) else "the judge gave no score"
         observed = float(scores.mean()) if len(scores) else None
         return AdjustedScore(judged=len(scores), labelled=len(pairs), observed=observed, mean=None, interval=None, slope=None, reason=why)
-    rng, draws = np.random.default_rng(rng_seed), DRAWS // 10
-    weights = np.concatenate([np.full((1, len(pairs)), 1 / len(pairs)), rng.dirichlet(np.ones(len(pairs)), draws)])
-    spread = scores.std() / np.sqrt(len(scores))
-    means = scores.mean() + np.concatenate([[0.0], spread * rng.standard_normal(draws)])
-    estimates, slopes = _regressed(weights, pairs[:, 0], pairs[:, 1], means)
+    rng, draws, alike = np.random.default_rng(rng_seed), DRAWS // 10, ALIKE * np.abs(pairs[:, 0]).max()
+    # Less the first, equal scores are exactly zero; else the digits that squares of large ones lose would pass for differences.
+    judge, people = (pairs - pairs[0]).T
+    judge = np.where(np.abs(judge) > alike, judge, 0.0)
+    mean = np.atleast_1d(scores.mean() - pairs[0, 0])
+    means = mean + scores.std() / np.sqrt(len(scores)) * rng.standard_normal(draws)
+    estimate, slope = _regressed(np.full((1, len(pairs)), 1 / len(pairs)), judge, people, mean)
+    parts = np.array_split(means, 1 + draws * len(pairs) // CHUNK)
+    drawn = np.concatenate([_regressed(rng.dirichlet(np.ones(len(pairs)), len(part)), judge, people, part)[0] for part in parts])
     # Draws from few labels vary less than the labels do, and a slope was fitted on them too.
-    wider = estimates[0] + (estimates[1:] - estimates[0]) * np.sqrt((len(pairs) + 1) / (len(pairs) - 2))
+    wider = estimate + (drawn - estimate) * np.sqrt((len(pairs) + 1) / (len(pairs) - 2))
     return AdjustedScore(
         judged=len(scores),
         labelled=len(pairs),
         observed=float(scores.mean()),
-        mean=float(estimates[0]),
-        interval=_interval(wider),
-        slope=float(slopes[0]),
+        mean=float(pairs[0, 1] + estimate[0]),
+        interval=_interval(pairs[0, 1] + wider),
+        slope=float(slope[0]),
     )
+
+
+def mean_scores(data: Judgments) -> dict[str, AdjustedScore]:
+    """The mean score by each judge of a file whose verdicts and labels are numbers, on the scale on which they are written.
+
+    An item's score is the mean of the judge's two orders, or of its annotators; what is no finite number is left out, and counted.
+
+    Args:
+        data: Verdicts on all items, and people's labels of some.
+
+    Raises:
+        ConfigError: Verdicts were read as positions.
+        DataError: No verdict is a number.
+    """
+    if data.shown:
+        raise ConfigError("--shown says that verdicts name positions, and those are no scores; leave --shown or --scores out")
+    known = {word: _score(word) for word in {*data.verdict_words, *data.label_words}}
+    said, given = (np.array([known[word] for word in words], dtype=np.float64) for words in (data.verdict_words, data.label_words))
+    read, scored = ~np.isnan(said), ~np.isnan(given)
+    if not read.any():
+        seen = sorted({"null" if word is None else repr(word[:40]) for word in data.verdict_words})
+        way = "write scores as numbers like 4 or 0.8, or leave --scores out and ask for a label's share with --wins"
+        raise DataError(f"no verdict is a number that can be averaged: found {', '.join(seen[:6])}{' ...' * (len(seen) > 6)}; {way}")
+    items, means = _item_means(data.labelled[scored], data.annotator[scored], given[scored])
+    people = np.full(len(data.items), np.nan)
+    people[items] = means
+    found = {}
+    for at, judge in enumerate(data.judges):
+        own = data.judge == at
+        items, means = _item_means(data.item[own & read], data.order[own & read], said[own & read])
+        both, unread = ~np.isnan(people[items]), ~scored & np.isin(data.labelled, data.item[own])
+        score = mean_score(means.tolist(), list(zip(means[both].tolist(), people[items[both]].tolist(), strict=True)))
+        left_out = {
+            "unread_verdicts": _cells(data.item[own & ~read], data.order[own & ~read]),
+            "unread_labels": _cells(data.labelled[unread], data.annotator[unread]),
+        }
+        found[judge] = score.model_copy(update=left_out)
+    return found
 
 
 def _refusal(judged: int, people: Bools, informed: Floats, possible: float) -> str | None:
@@ -203,12 +255,35 @@ def _posterior(hits: Bools, rng: np.random.Generator) -> Floats:
 
 
 def _regressed(weights: Floats, judge: Floats, people: Floats, means: Floats) -> tuple[Floats, Floats]:
-    """The regression estimate of each row of weights, and its slope; 0 where the judge gave everything the same score."""
+    """The regression estimate of each row of weights, and its slope; 0 where the judge gave everything the same score, which is 0."""
     centre, human = weights @ judge, weights @ people
     spread = weights @ judge**2 - centre**2
     shared = weights @ (judge * people) - centre * human
-    slopes = np.where(spread > 1e-12, shared / np.maximum(spread, 1e-12), 0.0)
+    slopes = np.divide(shared, spread, out=np.zeros_like(spread), where=spread > 0)
     return human + slopes * (means - centre), slopes
+
+
+def _score(word: str | None) -> float:
+    """A verdict or label as a number; NaN where it is none."""
+    try:
+        read = number(word)
+    except ValueError:
+        return np.nan
+    return np.nan if read is None or abs(read) > HUGE else read
+
+
+def _item_means(item: Ints, part: Ints, scores: Floats) -> tuple[Ints, Floats]:
+    """The items that have scores, and each one's mean over its parts, which count alike, however many scores either has."""
+    size = int(part.max(initial=0)) + 1
+    cells, cell = np.unique(item * size + part, return_inverse=True)
+    means = np.bincount(cell, weights=scores) / np.bincount(cell)
+    items, at = np.unique(cells // size, return_inverse=True)
+    return items, np.bincount(at, weights=means) / np.bincount(at)
+
+
+def _cells(item: Ints, part: Ints) -> int:
+    """How many parts of items there are."""
+    return len({*zip(item.tolist(), part.tolist(), strict=True)})
 
 
 def _interval(draws: Floats) -> Interval:
