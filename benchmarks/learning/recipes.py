@@ -244,8 +244,8 @@ def interval(found: Floats, bootstrap: Bootstrap | None = None) -> Estimate:
 
 
 def record(path: Path, found: Measured) -> None:
-    """Writes what was measured beside what was measured of other recipes and settings before."""
-    kept = {(one.recipe, one.settings): one for one in (*results(path).measured, found)}
+    """Writes what was measured beside what was measured of other recipes, settings and numbers of rounds before."""
+    kept = {(one.recipe, one.settings, one.rounds): one for one in (*results(path).measured, found)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(Results(measured=tuple(kept[key] for key in sorted(kept))).model_dump_json(indent=1) + "\n")
 
