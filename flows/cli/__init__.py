@@ -29,7 +29,7 @@ PATIENCE = 60.0
 """Seconds that a command has to end by itself once it was told to."""
 TIMES = 6
 """How often it is told."""
-PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model", "critic.thresholds")
+PLACES = ("domain.path", "engine.path", "evaluation_engine.path", "learner.model", "critic.model", "critic.thresholds", "material.folder")
 """Settings that may name a file or folder."""
 
 

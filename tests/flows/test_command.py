@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows import bootstrap
-from flows.cli import keeping, main
+from flows.cli import PLACES, keeping, main, placed
 from superalign import journal
 from superalign.artifacts import Artifact
 from superalign.errors import ArtifactError, LedgerError
@@ -120,6 +120,15 @@ def test_a_name_too_long_for_a_file_is_one_message(
     words = [name + word] if "=" not in word else f"{word}{name}".split()
     assert main(["run", "--workspace", str(tmp_path), *words]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_a_file_that_a_setting_names_is_seen_from_where_the_person_is(key: str, workspace: Path) -> None:
+    Path("ours").mkdir()
+    assert placed(f"{key}=ours", "elsewhere") == f"{key}={workspace / 'ours'}"
+    assert placed(f"{key}=ours", ".") == f"{key}=ours"
+    assert placed(f"{key}=org/model", "elsewhere") == f"{key}=org/model"
+    assert placed("recipe=ours", "elsewhere") == "recipe=ours"
 
 
 def test_what_only_looks_imports_no_ledger(base: RoundRecord) -> None:
