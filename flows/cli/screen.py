@@ -45,6 +45,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str |
     console.print(drawn)
 
 
+def entries(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Rows with more to say than a line holds: each cell on a line of its own, under the first; what is None is left out."""
+    console = out()
+    for title, *cells in rows:
+        drawn = Table.grid(padding=(0, GAP - 1))
+        drawn.add_column(min_width=max(len(column) for column in columns[1:]) + GAP - 1)
+        drawn.add_column(overflow="fold")
+        for column, cell in zip(columns[1:], cells, strict=True):
+            if cell is not None:
+                drawn.add_row(Text(f"  {column}", style="dim"), clean(cell))
+        console.print(Text(clean(title), style="bold"), soft_wrap=True)
+        console.print(drawn)
+
+
 def say(line: str) -> None:
     """A line of a result."""
     out().print(Text(clean(line)), soft_wrap=True)

@@ -80,5 +80,5 @@ def papers(options: argparse.Namespace) -> int:
     if options.json:
         screen.emit({"papers": [row.model_dump(mode="json") for row in rows]})
     else:
-        screen.table(known.COLUMNS, [(row.method, row.source, row.recipe, row.reports, row.measured, row.command) for row in rows])
+        screen.entries(known.COLUMNS, [(row.method, row.source, row.recipe, row.reports, row.measured, row.command) for row in rows])
     return 0

@@ -31,9 +31,9 @@ RECIPES_HEADER = """
 ## Recipes
 
 What was measured here is exact match on held-out arithmetic, over all seeds, with bootstrap intervals: of the base, of the champion after
-the rounds, and how far the champion is above the base and above SFT: the base trained on, for as many steps and with the same human labels,
-on what people wrote alone, without gates. An empty cell: `make results-recipes` did not measure it. Campaigns, critics and studies are in
-[results.md](results.md).
+the rounds and of each round's candidate, which the gates may have refused, and how far the champion is above the base and above SFT: the
+base trained on, for as many steps and with the same human labels, on what people wrote alone, without gates. An empty cell:
+`make results-recipes` did not measure it. Campaigns, critics and studies are in [results.md](results.md).
 """
 METHODS_HEADER = """
 ## Methods
@@ -111,7 +111,9 @@ class Measured(Config):
             for gain, what in ((self.over_base, "the base"), (self.over_control, "SFT"))
         )
         size = f"{len(self.seeds)} {'seed' if len(self.seeds) == 1 else 'seeds'}, {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
-        return f"{self.base.mean:.3f} to {self.champion.mean:.3f}: {gains}; {size}, {self.labels:.0f} labels"
+        told = ", ".join(f"{each.mean:.3f}" for each in self.candidates)
+        candidates = f" ({'candidate' if len(self.candidates) == 1 else 'candidates'} {told})" if told else ""
+        return f"{self.base.mean:.3f} to {self.champion.mean:.3f}{candidates}: {gains}; {size}, {self.labels:.0f} labels"
 
 
 class Results(Config):
