@@ -20,7 +20,6 @@ from superalign.engines import Sampling
 from superalign.journal import RoundRecord
 from superalign.learners import SftConfig
 from superalign.policy import Policy
-from superalign.pretraining import THREADS
 from superalign.recipe import RoundConfig
 from superalign.records import Example, Label, Step, example_id
 
@@ -50,7 +49,6 @@ def main() -> None:
     """Trains, asks, and writes."""
     import torch
 
-    torch.set_num_threads(THREADS)
     base, *rounds = journal.rounds()
     config, learner = RoundConfig.model_validate(rounds[0].config), rounds[0].policies["base_learner"]
     data = Artifact.write("control/examples.parquet", Example, human([base, *rounds]))
