@@ -20,12 +20,13 @@ from superalign.journal import Campaign, RoundRecord
 from superalign.learners import DpoConfig, TrainingConfig
 from superalign.learners.kto import KtoConfig
 from superalign.learners.listwise import ListwiseConfig
+from superalign.learners.panacea import PanaceaConfig
 from superalign.learners.preflight import preflight
 from superalign.policy import Role
 from superalign.recipe import CampaignConfig, RoundConfig
 from tasks import register
 
-PAIRED = ("best_vs_worst", "ranking", "robust", "self_rewarding")
+PAIRED = ("best_vs_worst", "dimensions", "ranking", "robust", "self_rewarding")
 """Curators that hold the learner's answers to a query against one another, and against nothing else."""
 GIVE_UP = "give it up with `superalign run --discard`"
 
@@ -186,21 +187,27 @@ def _answered(config: RoundConfig, task: Task) -> None:
 def _told_apart(config: RoundConfig) -> None:
     """ConfigError where a first round has no two answers to a query, and the learner nothing to hold one against."""
     learner, team = config.learner, Path(ADDED) / "preferences.parquet"
-    wants = isinstance(learner, KtoConfig | ListwiseConfig) or (isinstance(learner, DpoConfig) and not learner.supervised)
     alone = config.alike if config.curator.type in PAIRED else None
-    if wants and alone and not team.is_file() and not any(record.round for record in journal.rounds()):
+    if _compares(learner) and alone and not team.is_file() and not any(record.round for record in journal.rounds()):
         raise ConfigError(
             f"learner.type={learner.type} tells better answers from worse, and {alone} gives curator.type={config.curator.type} nothing to "
             "compare; raise it, or set learner.type=sft"
         )
 
 
+def _compares(learner: object) -> bool:
+    """Whether a learner learns nothing but which answers are better."""
+    if isinstance(learner, KtoConfig | ListwiseConfig):
+        return True
+    return (isinstance(learner, DpoConfig) and not learner.supervised) or (isinstance(learner, PanaceaConfig) and learner.loss == "dpo")
+
+
 def _scored(config: RoundConfig, *, begun: bool) -> None:
     """ConfigError where nothing can be learnt but from a reward model's scores, and it was never trained."""
-    asks = getattr(config.learner, "asks", False)
+    asks = getattr(config.learner, "asks", False) or _compares(config.learner)
     if not isinstance(config.critic, RewardConfig) or not (asks or config.critic_learner is None):
         return
-    if rewards.trained(register.champion("critic").policy) if begun else config.critic.model is not None:
+    if rewards.trained(register.champion("critic").policy) if begun else config.critic.model not in (None, "blank"):
         return
     part = f"learner.type={config.learner.type} only learns from its scores" if asks else "critic_learner=null does not train it"
     raise ConfigError(

@@ -125,12 +125,13 @@ def _put(settings: Any, path: Sequence[str], value: Any, above: str = "") -> Any
         if not head.isdecimal() or int(head) >= len(settings):
             raise ConfigError(f"{here} is no setting: {above.rstrip('.')} has the entries 0 to {len(settings) - 1}")
         index = int(head)
-        return [*settings[:index], _put(settings[index], path[1:], value, f"{here}."), *settings[index + 1 :]]
+        return [*settings[:index], _laid(settings[index], path[1:], value, here), *settings[index + 1 :]]
     inside = settings if isinstance(settings, dict) else {}
-    known = inside.get(head)
-    if tuple(path[1:]) == ("type",):
-        return {**inside, head: merge(known, {"type": value})}
-    return {**inside, head: _put(known, path[1:], value, f"{here}.")}
+    return {**inside, head: _laid(inside.get(head), path[1:], value, here)}
+
+
+def _laid(known: Any, path: Sequence[str], value: Any, here: str) -> Any:
+    return merge(known, {"type": value}) if tuple(path) == ("type",) else _put(known, path, value, f"{here}.")
 
 
 def _follow(model: type[BaseModel], settings: Any, loc: Sequence[str | int]) -> tuple[Where, list[type[BaseModel]]]:

@@ -194,7 +194,8 @@ class RoundConfig(Config):
         if isinstance(self.curator, ConstitutionalConfig) and not revised:
             raise ConfigError(
                 f"curator.type=constitution learns from what the critic would write instead, and critic.type={self.critic.type} writes no "
-                "answers; set critic.type=constitution, or curator.type=refine, for which the learner writes them"
+                f"answers; set {'' if self.wordless else 'critic.type=constitution, or '}curator.type=refine, for which the learner writes "
+                "them"
             )
         subject = self.domain.subject() if getattr(self.curator, "verifies", False) and isinstance(self.domain, CollectionConfig) else None
         if subject is not None and not any(dimension.verified for dimension in subject.dimensions.values()):
@@ -212,6 +213,11 @@ class RoundConfig(Config):
                 f"curator.type=majority keeps nothing that people made, and validation.min_fresh={self.validation.min_fresh:g} wants a "
                 "share of it; set validation.min_fresh=0, or another curator"
             )
+        if isinstance(self.curator, MajorityConfig) and self.sampling.num_samples == 1:
+            raise ConfigError(
+                "curator.type=majority keeps what most answers to a query agree on, and sampling.num_samples=1 gives each query one; "
+                "raise it, or set another curator"
+            )
         if isinstance(self.curator, RejectionConfig) and self.alike:
             raise ConfigError(
                 f"curator.type=rejection pairs different answers to a query, and {self.alike} gives no two; raise it, or set "
@@ -223,7 +229,9 @@ class RoundConfig(Config):
         """The setting by which no query has two different answers; None where it may have."""
         if self.sampling.num_samples == 1:
             return "sampling.num_samples=1"
-        greedy = self.sampling.temperature == 0 and self.amplify is None and not isinstance(self.engine, ReplayConfig)
+        count = self.sampling.num_samples
+        greedy = self.sampling.temperature == 0 and (self.amplify is None or self.amplify.count(count) == count)
+        greedy = greedy and not isinstance(self.engine, ReplayConfig)
         return "sampling.temperature=0" if greedy else None
 
     def _criticised(self) -> None:
@@ -249,7 +257,7 @@ class RoundConfig(Config):
         # What verifies holds what it has written against final answers, and asks no critic.
         writes = getattr(self.curator, "writes", False) and not getattr(self.curator, "verifies", False)
         asks = getattr(self.learner, "asks", False)
-        scores = "critic.mode=points" if self.critic.type == "judge" else "critic.type=generative"
+        scores = "critic.mode=points" if self.critic.type == "judge" and not self.wordless else "critic.type=generative"
         if (asks or writes) and self.critic.compares:
             part = f"learner.type={self.learner.type}" if asks else f"curator.type={self.curator.type}"
             raise ConfigError(
@@ -285,9 +293,11 @@ class RoundConfig(Config):
         if self.own_judge and self.critic_learner is not None:
             raise ConfigError("own_judge=true leaves no critic to be trained: the learner is taught to judge; set critic_learner=null")
         if self.own_judge and not getattr(self.learner, "imitates", True):
+            ways = {"supervised": "learner.supervised=true", "sft_weight": "learner.sft_weight=1"}
+            way = next((way for name, way in ways.items() if hasattr(self.learner, name)), "learner.type=sft")
             raise ConfigError(
                 f"own_judge=true has the learner taught to judge by critiques to imitate, and learner.type={self.learner.type} imitates "
-                "nothing as it is set; set learner.type=sft or dpo, or, where it has them, learner.supervised=true or learner.sft_weight=1"
+                f"nothing as it is set; set {way}"
             )
 
     def _asked(self) -> None:
@@ -302,7 +312,7 @@ class RoundConfig(Config):
         if writing and isinstance(self.domain, ArithmeticConfig):
             raise ConfigError(
                 f"attackers.type={writing} has the learner write queries, and that of domain.type=arithmetic only writes answers; "
-                "set attackers.type=weakness, for which the domain draws them"
+                "set attackers=[{type: weakness, share: 1}], for which the domain draws them"
             )
         if isinstance(self.curator, SpinConfig) and {"weakness", "grown"}.issuperset(kinds):
             raise ConfigError(
@@ -334,8 +344,8 @@ class RoundConfig(Config):
         if unknown := sorted(self.learner.preference.keys() - known):
             more = ", or set domain.brief=true, with which people show brevity" if name == "arithmetic" and not brief else ""
             raise ConfigError(
-                f"learner.preference weighs {unknown[0]!r}, and nothing of domain.type={name} shows it; name {', '.join(sorted(known))} "
-                f"alone{more}"
+                f"learner.preference weighs {unknown[0]!r}, and nothing of domain.type={name} shows it; set "
+                f"learner.preference={{{', '.join((*(f'{one}: 1' for one in sorted(known)), *(f'{one}: null' for one in unknown)))}}}{more}"
             )
 
     @property

@@ -19,14 +19,19 @@ def teachable(config: RoundConfig) -> None:
     if config.lessons != "composed" and config.critic_learner is None and not config.own_judge:
         raise ConfigError(f"lessons={config.lessons} are taught by nobody: give a critic_learner, or set lessons=composed")
     if config.lessons != "composed" and not isinstance(config.critic, ModelConfig):
+        way = "" if config.lessons == "tampered" and config.wordless else ", or a critic that does, for example critic.type=generative"
         raise ConfigError(
             f"lessons={config.lessons} are chosen by what the critic writes, and critic.type={config.critic.type} does not write "
-            "critiques of its own; set lessons=composed, or a critic that does, for example critic.type=generative"
+            f"critiques of its own; set lessons=composed{way}"
         )
     if config.lessons == "tampered" and config.wordless:
         raise ConfigError(
             "lessons=tampered asks a model in words, and the weights shipped with domain.type=arithmetic read none; set "
             "lessons=composed, or name learner.model and critic.model"
+        )
+    if config.critic.type == "cascade" and config.critic_learner is not None:
+        raise ConfigError(
+            "critic.type=cascade is not taught: its thresholds hold for the weights they were calibrated with; set critic_learner=null"
         )
     taught = "reward" if config.critic.type == "reward" else "sft" if config.critic.writes else None
     if config.critic_learner is not None and config.critic_learner.type != taught:
@@ -34,10 +39,6 @@ def teachable(config: RoundConfig) -> None:
         raise ConfigError(
             f"critic.type={config.critic.type} is not taught by critic_learner.type={config.critic_learner.type}; "
             f"set {way}critic_learner=null"
-        )
-    if config.critic.type == "cascade" and config.critic_learner is not None:
-        raise ConfigError(
-            "critic.type=cascade is not taught: its thresholds hold for the weights they were calibrated with; set critic_learner=null"
         )
 
 

@@ -47,8 +47,6 @@ def human(rounds: list[RoundRecord]) -> Iterator[Example]:
 
 def main() -> None:
     """Trains, asks, and writes."""
-    import torch
-
     base, *rounds = journal.rounds()
     config, learner = RoundConfig.model_validate(rounds[0].config), rounds[0].policies["base_learner"]
     data = Artifact.write("control/examples.parquet", Example, human([base, *rounds]))

@@ -112,8 +112,9 @@ class Measured(Config):
         )
         size = f"{len(self.seeds)} {'seed' if len(self.seeds) == 1 else 'seeds'}, {self.rounds} {'round' if self.rounds == 1 else 'rounds'}"
         told = ", ".join(f"{each.mean:.3f}" for each in self.candidates)
-        candidates = f" ({'candidate' if len(self.candidates) == 1 else 'candidates'} {told})" if told else ""
-        return f"{self.base.mean:.3f} to {self.champion.mean:.3f}{candidates}: {gains}; {size}, {self.labels:.0f} labels"
+        beside = f"{'candidate' if len(self.candidates) == 1 else 'candidates'} {told}, " if told else ""
+        went = f"{self.base.mean:.3f} to {self.champion.mean:.3f} ({beside}SFT {self.control.mean:.3f})"
+        return f"{went}: {gains}; {size}, {self.labels:.0f} labels"
 
 
 class Results(Config):

@@ -49,7 +49,7 @@ def test_no_method_is_listed_twice() -> None:
 def test_what_was_measured_stands_beside_its_recipe_with_the_command_that_measured_it() -> None:
     rows = {row.recipe: row for row in known.rows(known.papers(), known.Results(measured=(measured("naive"),)))}
     assert rows["naive"].command == "measure it"
-    assert (rows["naive"].measured or "").startswith("0.500 to 0.500 (candidate 0.500): +0.500 [+0.400, +0.600] over the base")
+    assert (rows["naive"].measured or "").startswith("0.500 to 0.500 (candidate 0.500, SFT 0.500): +0.500 [+0.400, +0.600] over the base")
     assert (rows["default"].command, rows["default"].measured) == ("superalign run default", None)
 
 

@@ -21,6 +21,7 @@ from superalign.critics.generative import GenerativeConfig
 from superalign.critics.judge import JudgeConfig
 from superalign.critics.reward import RewardConfig
 from superalign.curation import BestVsWorstConfig
+from superalign.curation.dimensions import DimensionsConfig
 from superalign.curation.drafts.refine import RefineConfig
 from superalign.curation.ranking import RankingConfig
 from superalign.curation.spin import SpinConfig
@@ -33,6 +34,7 @@ from superalign.learners import DpoConfig, LaunchConfig, LoraConfig, SftConfig
 from superalign.learners.kto import KtoConfig
 from superalign.learners.listwise import ListwiseConfig
 from superalign.learners.online import GrpoConfig, RlooConfig
+from superalign.learners.panacea import PanaceaConfig
 from superalign.learners.reward import RewardModelConfig
 from superalign.policy import Policy
 from superalign.recipe import CampaignConfig, RoundConfig
@@ -292,6 +294,8 @@ UNTRAINED: list[dict[str, Any]] = [
     {"learner": GrpoConfig(), "critic_learner": RewardModelConfig()},
     {"learner": RlooConfig(), "critic_learner": None},
     {"critic_learner": None},
+    {"learner": KtoConfig(), "critic_learner": RewardModelConfig()},
+    {"learner": DpoConfig(supervised=False), "critic_learner": RewardModelConfig()},
 ]
 
 
@@ -318,13 +322,21 @@ def test_what_asks_a_reward_model_alone_is_refused_while_that_was_never_trained(
     else:
         with pytest.raises(ConfigError, match="never trained"):
             plan(asked(config=override(config, ["learner.model=m"])))
+        with pytest.raises(ConfigError, match="never trained"):
+            plan(asked(config=override(config, ["learner.model=blank", "critic.model=blank"])))
         assert plan(asked(config=override(config, ["learner.model=m", "critic.model=trained"]))).first == 1
 
 
 @pytest.mark.parametrize("alike", ["num_samples=1", "temperature=0"])
 @pytest.mark.parametrize(
     ("curator", "learner"),
-    [(BestVsWorstConfig(), DpoConfig(supervised=False)), (RankingConfig(), KtoConfig()), (RankingConfig(), ListwiseConfig())],
+    [
+        (BestVsWorstConfig(), DpoConfig(supervised=False)),
+        (RankingConfig(), KtoConfig()),
+        (RankingConfig(), ListwiseConfig()),
+        (DimensionsConfig(), KtoConfig()),
+        (DimensionsConfig(), PanaceaConfig(loss="dpo", preference={"correctness": 1})),
+    ],
 )
 def test_equal_answers_tell_nothing_apart_unless_a_team_or_an_earlier_round_does(
     curator: Any, learner: Any, alike: str, workspace: Path

@@ -131,13 +131,17 @@ def test_what_the_judge_says_of_the_others_counts_as_far_as_people_follow_it() -
 
 
 def test_a_judge_who_scores_everything_alike_leaves_peoples_own_mean() -> None:
-    found = mean_score([0.5] * 100, [(0.5, 0.25), (0.5, 0.75)] * 20)
+    found = mean_score([0.5] * 100, [(0.5, 0.25), (0.5, 0.5), (0.5, 0.75)] * 20)
     assert [found.mean, found.slope] == pytest.approx([0.5, 0.0])
 
 
 def test_too_few_labels_correct_no_mean_and_a_score_that_is_no_number_is_refused() -> None:
     assert "label more" in (mean_score([0.5], [(0.5, 0.5)] * 5).reason or "")
     assert mean_score([], [(0.5, 0.5)] * 50).reason == "the judge gave no score"
+    for few in ([1.0], [0.0, 1.0]):
+        found = mean_score([0.0, 1.0] * 500, [(at % 2, few[at % len(few)]) for at in range(40)])
+        assert (found.mean, found.interval, found.observed) == (None, None, 0.5)
+        assert "--wins" in (found.reason or "")
     with pytest.raises(DataError, match="no number"):
         mean_score([float("nan")], [])
 

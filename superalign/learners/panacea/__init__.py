@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from superalign.artifacts import Artifact
 from superalign.errors import DataError
@@ -44,7 +44,7 @@ class PanaceaConfig(TrainingConfig):
     type: Literal["panacea"] = "panacea"
     """Discriminator."""
     preference: dict[str, float] = Field(default={"correctness": 0.5, "brevity": 0.5}, min_length=1)
-    """How much each dimension counts in the policy that comes out: their shares of the sum."""
+    """How much each dimension counts in the policy that comes out: their shares of the sum; one that is None is left out."""
     vary: bool = True
     """Whether each step trains for a preference drawn at random; else all train for the recipe's."""
     aggregate: Literal["weighted", "tchebycheff"] = "weighted"
@@ -57,6 +57,11 @@ class PanaceaConfig(TrainingConfig):
     """Singular values of an update that do not depend on the preference."""
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
     """Peak learning rate."""
+
+    @field_validator("preference", mode="before")
+    @classmethod
+    def _left_out(cls, preference: Any) -> Any:
+        return {name: share for name, share in preference.items() if share is not None} if isinstance(preference, dict) else preference
 
     @model_validator(mode="after")
     def _shared(self) -> Self:

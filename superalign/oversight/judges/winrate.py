@@ -169,8 +169,7 @@ def mean_score(judged: Sequence[float], labelled: Sequence[tuple[float, float]],
     scores, pairs = np.asarray(judged, dtype=np.float64), np.asarray(labelled, dtype=np.float64).reshape(-1, 2)
     if not (np.isfinite(scores).all() and np.isfinite(pairs).all()):
         raise DataError("a score is no number; leave out the items that have none")
-    if not len(scores) or len(pairs) < FEWEST:
-        why = f"{len(pairs)} items have both scores and {FEWEST} are needed; label more" if len(scores) else "the judge gave no score"
+    if why := _unscored(len(scores), pairs[:, 1]):
         observed = float(scores.mean()) if len(scores) else None
         return AdjustedScore(judged=len(scores), labelled=len(pairs), observed=observed, mean=None, interval=None, slope=None, reason=why)
     rng, draws, alike = np.random.default_rng(rng_seed), DRAWS // 10, ALIKE * np.abs(pairs[:, 0]).max()
@@ -230,6 +229,19 @@ def mean_scores(data: Judgments) -> dict[str, AdjustedScore]:
         }
         found[judge] = score.model_copy(update=left_out)
     return found
+
+
+def _unscored(judged: int, people: Floats) -> str | None:
+    """Why no mean score is reported; None where one is."""
+    if not judged:
+        return "the judge gave no score"
+    if len(people) < FEWEST:
+        return f"{len(people)} items have both scores and {FEWEST} are needed; label more"
+    # Of labels that take two values few may be all alike, and then a bootstrap of them is sure of what it cannot know.
+    if len(taken := np.unique(people)) <= 2:
+        told = " and ".join(f"{one:g}" for one in taken)
+        return f"people's scores of the {len(people)} labelled items are {told} alone; ask for the share of one with --wins, or label more"
+    return None
 
 
 def _refusal(judged: int, people: Bools, informed: Floats, possible: float) -> str | None:
