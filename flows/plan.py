@@ -186,13 +186,17 @@ def _answered(config: RoundConfig, task: Task) -> None:
 
 def _told_apart(config: RoundConfig) -> None:
     """ConfigError where a first round has no two answers to a query, and the learner nothing to hold one against."""
-    learner, team = config.learner, Path(ADDED) / "preferences.parquet"
     alone = config.alike if config.curator.type in PAIRED else None
-    if _compares(learner) and alone and not team.is_file() and not any(record.round for record in journal.rounds()):
+    if alone and _compares(config.learner) and not _known_pairs():
         raise ConfigError(
-            f"learner.type={learner.type} tells better answers from worse, and {alone} gives curator.type={config.curator.type} nothing to "
-            "compare; raise it, or set learner.type=sft"
+            f"learner.type={config.learner.type} tells better answers from worse, and {alone} gives curator.type={config.curator.type} "
+            "nothing to compare; raise it, or set learner.type=sft"
         )
+
+
+def _known_pairs() -> bool:
+    """Whether a team or an earlier round may have told answers apart."""
+    return (Path(ADDED) / "preferences.parquet").is_file() or any(record.round for record in journal.rounds())
 
 
 def _compares(learner: object) -> bool:
@@ -204,7 +208,8 @@ def _compares(learner: object) -> bool:
 
 def _scored(config: RoundConfig, *, begun: bool) -> None:
     """ConfigError where nothing can be learnt but from a reward model's scores, and it was never trained."""
-    asks = getattr(config.learner, "asks", False) or _compares(config.learner)
+    pairs = _compares(config.learner) and not isinstance(config.curator, SpinConfig) and not _known_pairs()
+    asks = getattr(config.learner, "asks", False) or pairs
     if not isinstance(config.critic, RewardConfig) or not (asks or config.critic_learner is None):
         return
     if rewards.trained(register.champion("critic").policy) if begun else config.critic.model not in (None, "blank"):

@@ -107,7 +107,11 @@ def make_candidate(progress: Progress, validated: Validated) -> Learned:
     """Learn: the next learner and critic."""
     config, policies, artifacts = progress.config, progress.record.policies, progress.record.artifacts
     progress.note(gates=validated.verdicts, docs=validated.docs)
-    asked = {"queries": artifacts["attack"], "responses": artifacts["respond"], "added": progress.added("demonstrations")}
+    asked = (
+        {"queries": artifacts["attack"], "responses": artifacts["respond"], "added": progress.added("demonstrations")}
+        if config.lessons == "two_path"
+        else {}
+    )
     learned: Learned = progress.run(
         learn,
         learner=config.learner,
@@ -124,7 +128,7 @@ def make_candidate(progress: Progress, validated: Validated) -> Learned:
         lessons=artifacts.get("lessons"),
         labels=(*(past.labels for past in progress.past), artifacts["oversee"]),
         rng_seed=progress.rng_seed,
-        **(asked if config.lessons == "two_path" else {}),
+        **asked,
     )
     critic = learned.learner if config.own_judge else learned.critic
     progress.note(policies={**policies, "learner_after": learned.learner.verify(), "critic_after": critic.verify()})

@@ -314,6 +314,8 @@ def test_what_asks_a_reward_model_alone_is_refused_while_that_was_never_trained(
     with pytest.raises(ConfigError, match=r"never trained and scores nothing, and (learner|critic_learner).*; first run a round with"):
         plan(asked(config=config))
     assert plan(asked(config=CONFIG.model_copy(update={**parts, "critic": GenerativeConfig(), "critic_learner": None}))).first == 1
+    played = {"curator": SpinConfig(), "learner": DpoConfig(supervised=False), "attackers": (AnsweredConfig(),)}
+    assert plan(asked(config=config.model_copy(update={**played, "critic_learner": RewardModelConfig()}))).first == 1
     first = {"critic": RewardConfig(), "critic_learner": RewardModelConfig()}
     assert plan(asked(config=CONFIG.model_copy(update=first))).first == 1
     if begun:
